@@ -1,0 +1,49 @@
+import type { WebSocket } from 'ws';
+import type { PanelMessage } from '../protocol/agent-messages.js';
+import { PANEL_FRAME_MAX_BYTES } from '../protocol/limits.js';
+
+/** What may wait in the socket of one agent before it counts as gone. */
+const SEND_BUFFER_MAX_BYTES = 2 * PANEL_FRAME_MAX_BYTES;
+
+/** One authenticated connection of one agent. */
+export interface AgentConnection {
+  readonly nodeId: string;
+  readonly capabilities: ReadonlySet<string>;
+  /** False when the agent is gone or takes nothing any more; then nothing was sent. */
+  send(message: PanelMessage): boolean;
+  close(code: number, reason: string): void;
+  /** Stop reading until as many `resume` calls: TCP then slows the agent down. */
+  pause(): void;
+  resume(): void;
+}
+
+export function createAgentConnection(options: {
+  socket: WebSocket;
+  nodeId: string;
+  capabilities: ReadonlySet<string>;
+}): AgentConnection {
+  const { socket, nodeId, capabilities } = options;
+  let pauses = 0;
+  return {
+    nodeId,
+    capabilities,
+    send(message) {
+      if (socket.readyState !== socket.OPEN) return false;
+      if (socket.bufferedAmount > SEND_BUFFER_MAX_BYTES) {
+        socket.terminate();
+        return false;
+      }
+      socket.send(JSON.stringify(message));
+      return true;
+    },
+    close: (code, reason) => socket.close(code, reason),
+    pause() {
+      pauses += 1;
+      socket.pause();
+    },
+    resume() {
+      pauses = Math.max(0, pauses - 1);
+      if (pauses === 0) socket.resume();
+    },
+  };
+}
