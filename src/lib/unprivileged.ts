@@ -11,6 +11,7 @@ import {
 } from 'node:fs';
 import path from 'node:path';
 import type { Log } from './log.js';
+import { readOrCreate } from './read-or-create.js';
 
 /** A user that a program runs as when we are root and it must not be. */
 export interface Identity {
@@ -59,15 +60,14 @@ export function reachableDirectory({ dataDir, name, identity, log }: ReachableDi
         `Let others pass through the directories above it (chmod o+x), or set DATA_DIR to a copy elsewhere.`,
     );
   }
-  const place = path.join(SHARED_HOME, randomBytes(8).toString('hex'));
-  mkdirSync(place, { recursive: true, mode: 0o755 });
-  writeFileSync(path.join(place, 'belongs-to'), home);
-  writeFileSync(pointer, path.join(place, name));
-  log.info(
-    { directory: path.join(place, name), user: identity.uid },
-    `only root may enter ${home}: ${name} lives elsewhere`,
-  );
-  return path.join(place, name);
+  const directory = readOrCreate(pointer, () => {
+    const place = path.join(SHARED_HOME, randomBytes(8).toString('hex'));
+    mkdirSync(place, { recursive: true, mode: 0o755 });
+    writeFileSync(path.join(place, 'belongs-to'), home);
+    return path.join(place, name);
+  });
+  log.info({ directory, user: identity.uid }, `only root may enter ${home}: ${name} lives elsewhere`);
+  return directory;
 }
 
 function rememberedDirectory(home: string, pointer: string): string {

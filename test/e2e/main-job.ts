@@ -1,0 +1,133 @@
+import { expect } from 'vitest';
+import { createTestDatabase } from '../helpers/database.js';
+import { type Api, api, createNode, nodeIsOnline, serverIs, signIn } from './api.js';
+import {
+  freePort,
+  type OurProcess,
+  type PanelProcess,
+  startAgentProcess,
+  startPanelProcess,
+  temporaryDirectory,
+} from './processes.js';
+import { type Watcher, watch } from './watcher.js';
+
+/** A panel and an agent as real processes, a user with a server, and a watcher of its console. */
+export interface Stage {
+  panel: PanelProcess;
+  agent: OurProcess;
+  admin: Api;
+  user: Api;
+  serverId: string;
+  uuid: string;
+  hostPort: number;
+  watcher: Watcher;
+  /** `kill -9`, then start it again at the same address with the same data. */
+  crashPanel(): Promise<void>;
+  crashAgent(): Promise<void>;
+  close(): Promise<void>;
+}
+
+export interface Game {
+  runtime: 'docker' | 'process';
+  template: Record<string, unknown>;
+}
+
+/** Register → node by deployment token with a real agent → template → server → subscribe. */
+export async function setStage(game: Game): Promise<Stage> {
+  const database = await createTestDatabase();
+  const directory = temporaryDirectory();
+  const start = (port?: number) =>
+    startPanelProcess({
+      dataDir: `${directory.path}/panel`,
+      databaseUrl: database.url,
+      ...(port !== undefined && { port }),
+    });
+  const panel = await start();
+  const admin = await signIn(panel.url);
+  const registered = await api(panel.url).must('POST', '/api/auth/register', {
+    email: 'player@example.com',
+    username: 'player',
+    password: 'a long enough password',
+  });
+  const user = api(panel.url, registered.body.data.token);
+
+  const { nodeId, deploymentToken } = await createNode(admin, `node-${game.runtime}`);
+  const agentOptions = {
+    panelUrl: panel.url,
+    nodeId,
+    token: deploymentToken,
+    dataDir: `${directory.path}/agent`,
+    runtime: game.runtime,
+  };
+  const agent = startAgentProcess(agentOptions);
+  await nodeIsOnline(admin, nodeId);
+
+  const template = await admin.must('POST', '/api/templates', game.template);
+  const hostPort = await freePort();
+  const server = await admin.must('POST', '/api/servers', {
+    name: 'first',
+    ownerId: registered.body.data.userId,
+    templateId: template.body.data.id,
+    nodeId,
+    allocatedMemoryMb: 512,
+    allocatedCpuCores: 1,
+    allocatedDiskMb: 1024,
+    primaryPort: 3979,
+    portBindings: { 3979: hostPort },
+    environment: {},
+  });
+  const serverId: string = server.body.data.id;
+  const watcher = await watch(panel.url, user.token, serverId);
+
+  const stage: Stage = {
+    panel,
+    agent,
+    admin,
+    user,
+    serverId,
+    uuid: server.body.data.uuid,
+    hostPort,
+    watcher,
+    async crashPanel() {
+      await stage.panel.end('SIGKILL');
+      stage.panel = await start(panel.port);
+      await nodeIsOnline(admin, nodeId);
+    },
+    async crashAgent() {
+      await stage.agent.end('SIGKILL');
+      stage.agent = startAgentProcess(agentOptions);
+    },
+    async close() {
+      stage.watcher.close();
+      await user.call('POST', `/api/servers/${serverId}/kill`);
+      await serverIs(user, serverId, 'stopped').catch(() => {});
+      await admin.call('DELETE', `/api/servers/${serverId}`);
+      await stage.agent.end('SIGTERM');
+      await stage.panel.end('SIGTERM');
+      await database.drop();
+      directory.remove();
+    },
+  };
+  return stage;
+}
+
+export async function installAndStart({ user, serverId, watcher }: Stage): Promise<void> {
+  const installed = await user.must('POST', `/api/servers/${serverId}/install`);
+  expect(installed.body).toEqual({ success: true, message: 'Installation started', serverId });
+  await watcher.until(
+    'the installation ends',
+    () => watcher.states().join().endsWith('installing,stopped'),
+    120_000,
+  );
+  const started = await user.must('POST', `/api/servers/${serverId}/start`);
+  expect(started.body).toEqual({ success: true, message: 'Server start initiated' });
+  await watcher.until('it runs', () => watcher.states().at(-1) === 'running');
+  await serverIs(user, serverId, 'running');
+}
+
+export async function stop({ user, serverId, watcher }: Stage): Promise<void> {
+  const stopped = await user.must('POST', `/api/servers/${serverId}/stop`, { timeout: 20 });
+  expect(stopped.body).toEqual({ success: true, message: 'Server stop initiated' });
+  await watcher.until('it has stopped', () => watcher.states().at(-1) === 'stopped');
+  await serverIs(user, serverId, 'stopped');
+}
