@@ -70,6 +70,11 @@ export interface RuntimeServer {
   /** While paused, output stays where it is (in the pipe, in the engine's log); the server is never slowed. */
   pauseOutput(): void;
   resumeOutput(): void;
+  /**
+   * After `exited`: its output and exit are stored, so what the runtime kept for a later agent may go.
+   * Left out by a runtime that keeps nothing but what `start` and `remove` clean up.
+   */
+  release?(): Promise<void>;
   /** Let go of it without touching it: the agent is about to end, the server runs on. */
   detach(): void;
 }
@@ -98,7 +103,10 @@ export interface Runtime {
     listener: InstallListener,
     signal: AbortSignal,
   ): Promise<{ containerId: string | null }>;
-  /** Replace what is left of an earlier run and start. Output is followed from its first byte. */
+  /**
+   * Replace what is left of an earlier run and start. Output is followed from its first byte.
+   * A rejection may carry a `code` such as `port.in_use`; its message is shown to the server's owner.
+   */
   start(plan: ServerPlan, listener: OutputListener): Promise<RuntimeServer>;
   /**
    * Take up a server that an earlier agent process started; null when there is nothing of it any more.

@@ -1,0 +1,161 @@
+import { mkdirSync } from 'node:fs';
+import { resolve } from 'node:path';
+import type { Logger } from 'pino';
+import { Capability } from '../src/protocol/agent-messages.js';
+import { chooseRuntime } from './choose-runtime.js';
+import type { AgentConfig } from './config.js';
+import { openCredentials } from './credentials.js';
+import { createOrderHandler } from './handlers.js';
+import { createHealthMeter } from './health.js';
+import { createLink, type Link, type LinkTimings, type Welcome } from './link.js';
+import { lockDirectory } from './lock.js';
+import { createProcessRuntime } from './runtime/process.js';
+import type { Runtime } from './runtime/runtime.js';
+import { createServerDirectories } from './servers/directories.js';
+import { createRegistry, type Registry } from './servers/registry.js';
+import type { ServerTimings } from './servers/server.js';
+import { startStats } from './servers/stats.js';
+
+export interface AgentTimings extends ServerTimings, LinkTimings {
+  statsIntervalMs: number;
+  healthIntervalMs: number;
+}
+
+export interface AgentOptions {
+  config: AgentConfig;
+  /** The words that start this program's `shim` sub-command. */
+  shimCommand: string[];
+  log: Logger;
+  timings?: Partial<AgentTimings>;
+}
+
+export interface Agent {
+  /** Let go of everything; game servers run on. */
+  stop(): Promise<void>;
+}
+
+const TIMINGS: Omit<AgentTimings, 'installTimeoutMs'> = {
+  stopTimeoutMs: 30_000,
+  restartDelayMs: 2000,
+  recoverRetryMs: 5000,
+  crashBackoffMinMs: 2000,
+  crashBackoffMaxMs: 5 * 60_000,
+  healthyAfterMs: 10 * 60_000,
+  redialMinMs: 500,
+  redialMaxMs: 30_000,
+  replacedWaitMs: 60_000,
+  unauthorizedWaitMs: 30_000,
+  pingIntervalMs: 10_000,
+  statsIntervalMs: 1000,
+  healthIntervalMs: 30_000,
+};
+
+export async function startAgent(options: AgentOptions): Promise<Agent> {
+  const { config, log } = options;
+  const dataDir = resolve(config.dataDir);
+  // Servers' users pass through it to their own directories; everything else in it is closed to them.
+  mkdirSync(dataDir, { recursive: true, mode: 0o711 });
+  const unlock = lockDirectory(dataDir);
+  try {
+    return await buildAgent({ ...options, dataDir, unlock });
+  } catch (error) {
+    unlock();
+    log.error({ error }, 'the agent could not start');
+    throw error;
+  }
+}
+
+async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): void }): Promise<Agent> {
+  const { config, log, dataDir, unlock } = options;
+  const timings: AgentTimings = {
+    ...TIMINGS,
+    installTimeoutMs: config.installTimeoutMinutes * 60_000,
+    ...options.timings,
+  };
+  const isRoot = process.getuid?.() === 0;
+  const uid = isRoot ? config.serverUid : null;
+  const gid = isRoot ? config.serverGid : null;
+  const runtime = await createRuntime(options, uid, gid);
+  const directories = createServerDirectories({ dataDir, uid, gid, log });
+  const send: Link['send'] = (message) => link.send(message);
+  const registry = createRegistry({ dataDir, runtime, directories, timings, send, log });
+  const countRunning = () => registry.all().filter(({ isRunning }) => isRunning).length;
+  const measureHealth = createHealthMeter({ nodeId: config.nodeId, dataDir, countRunning });
+  const link: Link = createLink({
+    panelUrl: config.panelUrl,
+    nodeId: config.nodeId,
+    runtime: runtime.kind,
+    credentials: openCredentials({ dataDir, nodeId: config.nodeId, token: config.nodeToken, log }),
+    timings,
+    onWelcome(welcome) {
+      reportEverything(welcome, registry, send);
+      send(measureHealth());
+    },
+    onOrder: createOrderHandler({ registry, send, log }),
+    onRoom() {
+      for (const server of registry.all()) server.console.pump();
+    },
+    log,
+  });
+
+  await registry.load();
+  link.start();
+  const stats = startStats({
+    servers: registry.all,
+    directoryOf: directories.pathOf,
+    hasRoom: link.hasRoom,
+    send,
+    intervalMs: timings.statsIntervalMs,
+    log,
+  });
+  const healthTimer = setInterval(() => {
+    if (link.hasRoom()) send(measureHealth());
+  }, timings.healthIntervalMs);
+  log.info({ runtime: runtime.kind, dataDir, servers: registry.all().length }, 'agent started');
+
+  return {
+    async stop() {
+      clearInterval(healthTimer);
+      stats.stop();
+      await registry.detach();
+      await link.close();
+      unlock();
+      log.info('agent stopped');
+    },
+  };
+}
+
+async function createRuntime(
+  { config, shimCommand, log, dataDir }: AgentOptions & { dataDir: string },
+  uid: number | null,
+  gid: number | null,
+): Promise<Runtime> {
+  const { runtime: setting, dockerSocket } = config;
+  const kind = await chooseRuntime({ setting, dataDir, dockerSocket, log });
+  if (kind === 'process') return createProcessRuntime({ dataDir, uid, gid, shimCommand, log });
+  // Loaded only where it is used: it is most of the program.
+  const { createDockerRuntime } = await import('./runtime/docker.js');
+  return createDockerRuntime({
+    socketPath: dockerSocket,
+    nodeId: config.nodeId,
+    uid: uid ?? process.getuid?.() ?? config.serverUid,
+    gid: gid ?? process.getgid?.() ?? config.serverGid,
+    log,
+  });
+}
+
+/** After each handshake: how every server is, then what its console has that the panel has not. */
+function reportEverything(welcome: Welcome, registry: Registry, send: Link['send']) {
+  const capabilities = welcome.capabilities ?? [];
+  if (capabilities.includes(Capability.inventory)) {
+    send({ type: 'inventory', servers: registry.inventory() });
+  } else {
+    for (const { serverUuid, ...observation } of registry.inventory()) {
+      send({ type: 'server_state_update', ...observation, message: observation.reason ?? null });
+    }
+  }
+  registry.connectConsoles({
+    storedSeqs: new Map(welcome.console?.map(({ serverId, seq }) => [serverId, seq])),
+    acknowledges: capabilities.includes(Capability.consoleSequence),
+  });
+}

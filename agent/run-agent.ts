@@ -1,0 +1,35 @@
+import { startAgent } from './agent.js';
+import { loadAgentConfig } from './config.js';
+import { createLog } from './log.js';
+
+/** What a shim's JavaScript may take; its output ring lies outside of this. */
+const SHIM_HEAP_MB = 64;
+
+/** Run the agent until a signal ends it. A second signal ends it at once. */
+export async function runAgent(): Promise<void> {
+  try {
+    const config = loadAgentConfig(process.env);
+    const log = createLog(config.logLevel);
+    const program = process.argv[1] ?? '';
+    const shimCommand = [process.execPath, `--max-old-space-size=${SHIM_HEAP_MB}`, program, 'shim'];
+    const agent = await startAgent({ config, shimCommand, log });
+    let isStopping = false;
+    const stop = (signal: NodeJS.Signals) => {
+      if (isStopping) process.exit(1);
+      isStopping = true;
+      log.info({ signal }, 'stopping; game servers run on');
+      agent.stop().then(
+        () => process.exit(0),
+        (error: unknown) => {
+          log.error({ error }, 'the agent did not stop cleanly');
+          process.exit(1);
+        },
+      );
+    };
+    process.on('SIGTERM', stop);
+    process.on('SIGINT', stop);
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : error);
+    process.exit(1);
+  }
+}

@@ -1,0 +1,42 @@
+import type { Logger } from 'pino';
+import { callEngine } from './docker-call.js';
+import type { ContainerStore } from './docker-containers.js';
+import { type ContainerSetting, installContainer } from './docker-create.js';
+import { engineMessage } from './docker-errors.js';
+import { followOutput } from './docker-output.js';
+import { waitForExit } from './docker-server.js';
+import { InstallError, type InstallListener, type ServerPlan } from './runtime.js';
+
+/**
+ * Run the template's install script in a container of its own, to its end, and remove that container whatever
+ * happens. Rejects with an InstallError when the script fails, with the signal's reason when it was aborted.
+ */
+export async function runInstallScript(options: {
+  containers: ContainerStore;
+  plan: ServerPlan;
+  script: string;
+  setting: ContainerSetting;
+  listener: InstallListener;
+  signal: AbortSignal;
+  log: Logger;
+}): Promise<void> {
+  const { containers, plan, script, setting, listener, signal, log } = options;
+  const container = await containers.create(installContainer(plan, setting, script));
+  try {
+    signal.throwIfAborted();
+    await callEngine((abortSignal) => container.start({ abortSignal })).catch((error: unknown) => {
+      throw new InstallError(`the install script did not start: ${engineMessage(error)}`, null, {
+        cause: error,
+      });
+    });
+    const output = followOutput({ container, cursor: null, listener, log });
+    const exit = await waitForExit(container, signal, log).finally(() => signal.aborted && output.stop());
+    signal.throwIfAborted();
+    await output.finish();
+    if (exit === null || exit.exitCode === 0) return;
+    const how = exit.oomKilled ? 'ran out of memory' : `failed with code ${exit.exitCode}`;
+    throw new InstallError(`the install script ${how}`, exit.exitCode);
+  } finally {
+    await containers.remove(container.id);
+  }
+}

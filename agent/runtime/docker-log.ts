@@ -1,0 +1,87 @@
+import type Docker from 'dockerode';
+import { callEngine } from './docker-call.js';
+import { createFrameReader, type LogEntry } from './docker-frames.js';
+
+const OPEN_TIMEOUT_MS = 30_000;
+
+/** The engine's log of a container being read once. */
+export interface LogReading {
+  pause(): void;
+  resume(): void;
+  /** End the reading early: `ended` becomes false. */
+  interrupt(): void;
+  /** True when the engine said that this was all; rejects when the connection broke. */
+  readonly ended: Promise<boolean>;
+}
+
+/**
+ * Read a container's log: what the engine still has since then (all for null), and what comes. While the container
+ * runs this does not end by itself, unless `onEntries` answers false.
+ */
+export async function readLog(
+  container: Docker.Container,
+  since: string | null,
+  onEntries: (entries: LogEntry[]) => boolean,
+): Promise<LogReading> {
+  const control = new AbortController();
+  const timer = setTimeout(
+    () => control.abort(new Error('the engine does not open the log')),
+    OPEN_TIMEOUT_MS,
+  );
+  const stream = await container
+    .logs({
+      follow: true,
+      stdout: true,
+      stderr: true,
+      timestamps: true,
+      ...(since !== null && { since }),
+      abortSignal: control.signal,
+    })
+    .finally(() => clearTimeout(timer));
+
+  let isPaused = false;
+  const frames = createFrameReader();
+  const drain = () => {
+    // Many of the engine's chunks, each of which is one entry, become one piece here.
+    while (!isPaused && !control.signal.aborted) {
+      const bytes = stream.read();
+      if (!Buffer.isBuffer(bytes)) return;
+      if (!onEntries(frames.read(bytes))) control.abort();
+    }
+  };
+
+  const ended = new Promise<boolean>((resolve, reject) => {
+    stream.on('readable', () => {
+      try {
+        drain();
+      } catch (error) {
+        reject(error);
+        control.abort();
+      }
+    });
+    stream.on('end', () => resolve(true));
+    stream.on('error', (error) => (control.signal.aborted ? resolve(false) : reject(error)));
+    stream.on('close', () => resolve(false));
+  });
+
+  return {
+    pause() {
+      isPaused = true;
+    },
+    resume() {
+      isPaused = false;
+      // Not here and now: the caller is in the middle of something, and may pause again.
+      setImmediate(() => stream.emit('readable'));
+    },
+    interrupt: () => control.abort(),
+    ended,
+  };
+}
+
+/** The time of the newest entry; empty when there is none. */
+export async function newestLogTime(container: Docker.Container): Promise<string> {
+  const bytes = await callEngine((abortSignal) =>
+    container.logs({ stdout: true, stderr: true, timestamps: true, tail: 1, abortSignal }),
+  );
+  return createFrameReader().read(bytes).at(-1)?.time ?? '';
+}

@@ -1,0 +1,76 @@
+import { isIP } from 'node:net';
+import { posix } from 'node:path';
+import { type ServerPlan, UUID_PATTERN } from './runtime.js';
+
+/**
+ * Everything that becomes part of a request to the engine is checked here, whoever checked it before: a
+ * mistake of the panel's must not become another container's name or a mount of the host's directories.
+ */
+const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,63}$/;
+const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/;
+const NODE_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/;
+const VARIABLE_NAME = /^[a-zA-Z_][a-zA-Z0-9_.-]{0,127}$/;
+const DATA_PATH = /^(?:\/[a-zA-Z0-9_.-]+){1,16}$/;
+/** Mounting the server's directory over one of these breaks the container or opens the kernel's files to it. */
+const RESERVED_PATHS = ['/proc', '/sys', '/dev', '/etc', '/bin', '/sbin', '/lib', '/lib64', '/usr'];
+
+const IMAGE_MAX_LENGTH = 512;
+const HOST = '[a-zA-Z0-9](?:[a-zA-Z0-9.-]*[a-zA-Z0-9])?(?::[0-9]{1,5})?';
+const PATH_PART = '[a-z0-9]+(?:(?:\\.|__?|-+)[a-z0-9]+)*';
+/** https://pkg.go.dev/github.com/distribution/reference#pkg-overview, without IPv6 hosts. */
+const IMAGE = new RegExp(
+  `^(?:${HOST}/)?${PATH_PART}(?:/${PATH_PART}){0,9}` +
+    '(?::(?<tag>[\\w][\\w.-]{0,127}))?(?:@(?<digest>sha256:[a-f0-9]{64}))?$',
+);
+
+export function checkUuid(uuid: string): void {
+  if (!UUID_PATTERN.test(uuid)) throw new Error(`not a server's UUID: ${JSON.stringify(uuid)}`);
+}
+
+export function checkNodeId(nodeId: string): void {
+  if (!NODE_ID.test(nodeId)) throw new Error(`not a node's id: ${JSON.stringify(nodeId)}`);
+}
+
+/** `isFloating`: the reference may mean another image tomorrow, so the registry should be asked each time. */
+export function parseImage(reference: string): { reference: string; isFloating: boolean } {
+  const match = reference.length <= IMAGE_MAX_LENGTH ? IMAGE.exec(reference) : null;
+  if (match === null) throw new Error(`not the name of an image: ${JSON.stringify(reference.slice(0, 100))}`);
+  const { tag, digest } = match.groups ?? {};
+  return { reference, isFloating: digest === undefined && (tag === undefined || tag === 'latest') };
+}
+
+/** Throws an Error that names the first thing in the plan which the engine must not be given. */
+export function checkPlan(plan: ServerPlan): void {
+  checkUuid(plan.uuid);
+  parseImage(plan.image);
+  if (plan.installImage !== null) parseImage(plan.installImage);
+  if (!CONTAINER_NAME.test(plan.containerName)) refuse('container name', plan.containerName);
+  if (!NETWORK_NAME.test(plan.networkMode)) refuse('network name', plan.networkMode);
+  if (!isDataPath(plan.dataPath)) refuse('data path', plan.dataPath);
+  if (!posix.isAbsolute(plan.directory) || plan.directory.includes('\0')) refuse('directory', plan.directory);
+  for (const [name, value] of Object.entries(plan.environment)) {
+    if (!VARIABLE_NAME.test(name)) refuse('variable name', name);
+    if (value.includes('\0')) refuse(`value of ${name}`, value);
+  }
+  for (const word of plan.command) if (word.includes('\0')) refuse('command word', word);
+  for (const { hostIp, hostPort, containerPort } of plan.ports) {
+    if (isIP(hostIp) === 0) refuse('host address', hostIp);
+    for (const port of [hostPort, containerPort]) if (!isPort(port)) refuse('port', String(port));
+  }
+  for (const size of [plan.memoryMb, plan.cpuCores, plan.diskMb]) {
+    if (!(Number.isFinite(size) && size > 0)) refuse('limit', String(size));
+  }
+}
+
+function isDataPath(path: string): boolean {
+  if (!DATA_PATH.test(path) || posix.normalize(path) !== path) return false;
+  return !RESERVED_PATHS.some((reserved) => path === reserved || path.startsWith(`${reserved}/`));
+}
+
+function isPort(port: number): boolean {
+  return Number.isInteger(port) && port >= 1 && port <= 65_535;
+}
+
+function refuse(what: string, value: string): never {
+  throw new Error(`not a ${what} that a container may have: ${JSON.stringify(value.slice(0, 100))}`);
+}

@@ -1,0 +1,112 @@
+import { spawn } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { once } from 'node:events';
+import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import type { Logger } from 'pino';
+import { isErrorCode } from '../atomic-file.js';
+import { UUID_PATTERN } from '../runtime/runtime.js';
+
+/** Where the servers' own files lie. Their names are made of the UUID alone, never of what the wire says. */
+export interface ServerDirectories {
+  pathOf(uuid: string): string;
+  /** Make the directory if it is not there, and give it to the servers' user. */
+  prepare(uuid: string): string;
+  /** Remove it and everything in it. Symbolic links are removed, never followed. */
+  remove(uuid: string): Promise<void>;
+}
+
+export interface DirectoriesOptions {
+  dataDir: string;
+  /** Who the servers run as; null: whoever the agent is. */
+  uid: number | null;
+  gid: number | null;
+  log: Logger;
+  /** Where servers' files go when their user cannot reach `dataDir`. */
+  unreachableRoot?: string;
+}
+
+const UNREACHABLE_ROOT = '/var/lib/catalyst-agent';
+
+export function createServerDirectories(options: DirectoriesOptions): ServerDirectories {
+  const { uid, gid, log } = options;
+  const root = chooseRoot(options);
+  mkdirSync(root, { recursive: true });
+  // Servers reach their own directory by name and cannot list the others'.
+  if (uid !== null) chmodSync(root, 0o711);
+
+  function pathOf(uuid: string): string {
+    if (!UUID_PATTERN.test(uuid)) throw new Error('Not the UUID of a server.');
+    return join(root, uuid);
+  }
+
+  return {
+    pathOf,
+    prepare(uuid) {
+      const path = pathOf(uuid);
+      try {
+        mkdirSync(path, { mode: 0o750 });
+      } catch (error) {
+        if (!isErrorCode(error, 'EEXIST')) throw error;
+      }
+      if (!lstatSync(path).isDirectory()) throw new Error(`${path} is not a directory.`);
+      if (uid !== null) lchownSync(path, uid, gid ?? uid);
+      return path;
+    },
+    async remove(uuid) {
+      const path = pathOf(uuid);
+      // The system's own: it walks by descriptor, so a process that is still alive cannot lead it
+      // elsewhere by putting a link in the place of a directory. Node's looks first and enters after.
+      const child = spawn('rm', ['-rf', '--one-file-system', '--', path], { stdio: 'ignore' });
+      const [code] = await once(child, 'exit');
+      if (code === 0) return;
+      log.error({ path, code }, 'a server directory could not be removed');
+      throw new Error('The files of the server could not be removed completely.');
+    },
+  };
+}
+
+function chooseRoot({
+  dataDir,
+  uid,
+  gid,
+  log,
+  unreachableRoot = UNREACHABLE_ROOT,
+}: DirectoriesOptions): string {
+  const root = join(dataDir, 'servers');
+  if (uid === null) return root;
+  // What else is in it is closed to them by itself.
+  chmodSync(dataDir, statSync(dataDir).mode | 0o011);
+  const obstacle = findObstacle(realpathSync(dataDir), uid, gid ?? uid);
+  const name = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 12);
+  const reachable = join(unreachableRoot, name, 'servers');
+  // Servers that were put elsewhere once stay there, also when the way has been cleared since.
+  if (obstacle === null && !hasEntries(reachable)) return root;
+  mkdirSync(reachable, { recursive: true });
+  for (const path of [unreachableRoot, dirname(reachable)]) chmodSync(path, 0o711);
+  if (obstacle === null) return reachable;
+  log.warn(
+    { obstacle, uid, directory: reachable },
+    'the user of the servers cannot enter the data directory; their files are kept elsewhere',
+  );
+  return reachable;
+}
+
+function hasEntries(path: string): boolean {
+  try {
+    return readdirSync(path).length > 0;
+  } catch (error) {
+    if (isErrorCode(error, 'ENOENT')) return false;
+    throw error;
+  }
+}
+
+/** The first directory on the way to `path` that the user may not enter. */
+function findObstacle(path: string, uid: number, gid: number): string | null {
+  const parent = dirname(path);
+  const above = parent === path ? null : findObstacle(parent, uid, gid);
+  if (above !== null) return above;
+  const status = statSync(path);
+  const executeBit = status.uid === uid ? 0o100 : status.gid === gid ? 0o010 : 0o001;
+  return (status.mode & executeBit) === 0 ? path : null;
+}

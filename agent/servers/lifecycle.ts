@@ -1,0 +1,233 @@
+import type { Logger } from 'pino';
+import type { Runtime, RuntimeServer, ServerExit } from '../runtime/runtime.js';
+import type { Actions } from './actions.js';
+import type { Console } from './console.js';
+import { type CrashTimings, judgeExit, judgeFailure, type Verdict } from './crash-policy.js';
+import type { ServerDirectories } from './directories.js';
+import { followOutput, type OutputFollower } from './output.js';
+import { Refusal, toRefusal } from './refusal.js';
+import { toPlan } from './specification.js';
+import { createStartupDetector } from './startup-detection.js';
+import type { Status } from './status.js';
+import { askToStop, killRun, type Run } from './stop.js';
+
+export interface LifecycleOptions {
+  status: Status;
+  runtime: Runtime;
+  directories: ServerDirectories;
+  console: Console;
+  actions: Actions;
+  timings: CrashTimings;
+  /** Aborted when the agent ends or the server is deleted. */
+  closing: AbortSignal;
+  log: Logger;
+}
+
+/** The runs of one server, from launch to end, and what follows an end that nobody asked for. */
+export interface Lifecycle {
+  readonly run: Run | null;
+  /** Start it, or leave it `crashed` with the reason and reject. */
+  launch(signal: AbortSignal): Promise<void>;
+  /** Take up what an earlier agent process started; if it has ended, deal with its end. */
+  adopt(): Promise<void>;
+  /** Ask it to end, and kill it when it has not within the time. The intent must have been remembered. */
+  end(timeoutMs: number): Promise<void>;
+  kill(): Promise<void>;
+  /** Go on waiting for the time at which the crash policy starts it again. */
+  scheduleRestart(): void;
+  cancelRestart(): void;
+  detach(): void;
+}
+
+export function createLifecycle(options: LifecycleOptions): Lifecycle {
+  const { status, runtime, directories, console, actions, timings, closing, log } = options;
+  const { serverId, uuid } = status.record;
+  let run: Run | null = null;
+  let follower: OutputFollower | null = null;
+  /** Why an intended end was not an ordinary stop. */
+  let endReason: string | null = null;
+  let restartTimer: NodeJS.Timeout | null = null;
+  let healthyTimer: NodeJS.Timeout | null = null;
+
+  async function start(signal: AbortSignal): Promise<void> {
+    cancelRestart();
+    endReason = null;
+    const beginning = { reason: null, exitCode: null, oomKilled: false, startedAt: null, runningAt: null };
+    status.update({ ...beginning, state: 'starting', desired: 'running', intent: null });
+    console.beginRun();
+    const plan = toPlan(status.record, directories.prepare(uuid));
+    const output = watchOutput();
+    attach(await runtime.start(plan, output.listener), output);
+    if (signal.aborted) await kill();
+  }
+
+  async function launch(signal: AbortSignal): Promise<void> {
+    try {
+      await start(signal);
+    } catch (error) {
+      const refusal = toRefusal(error, 'start.failed');
+      log.warn({ serverId, error }, 'a server could not be started');
+      console.watch(null);
+      console.announce(refusal.message);
+      status.update({ state: 'crashed', desired: 'stopped', reason: refusal.message });
+      throw refusal;
+    }
+  }
+
+  /** Output goes to the console, and while the server starts, it is looked at for the sign that it has. */
+  function watchOutput(): OutputFollower {
+    const { state, launch } = status.record;
+    if (state === 'starting' && launch.startupDetection !== null) {
+      try {
+        const isStarted = createStartupDetector(launch.startupDetection);
+        console.watch((line) => {
+          if (isStarted(line)) becomeRunning();
+        });
+      } catch (error) {
+        log.error({ serverId, error }, 'the startup detection of a server is no regular expression');
+        status.remember({ launch: { ...launch, startupDetection: null } });
+      }
+    }
+    follower = followOutput(console);
+    return follower;
+  }
+
+  function attach(server: RuntimeServer, output: OutputFollower) {
+    output.attach(server);
+    const ended = server.exited
+      .then((exit) => finish(server, exit))
+      .catch((error: unknown) =>
+        log.error({ serverId, error }, 'the end of a server could not be dealt with'),
+      );
+    run = { server, ended };
+    status.remember({ containerId: server.containerId, startedAt: server.startedAt.toISOString() });
+    const { state, launch } = status.record;
+    if (state === 'starting' && launch.startupDetection === null) becomeRunning();
+    else if (state === 'running') watchHealth();
+    else status.report();
+  }
+
+  function becomeRunning() {
+    console.watch(null);
+    if (status.record.state !== 'starting') return;
+    status.update({ state: 'running', runningAt: new Date().toISOString() });
+    watchHealth();
+  }
+
+  function watchHealth() {
+    const { crashCount, runningAt } = status.record;
+    if (crashCount === 0 || runningAt === null) return;
+    const healthyInMs = Date.parse(runningAt) + timings.healthyAfterMs - Date.now();
+    healthyTimer = setTimeout(() => status.update({ crashCount: 0 }), Math.max(0, healthyInMs));
+  }
+
+  async function finish(server: RuntimeServer | null, exit: ServerExit): Promise<void> {
+    run = null;
+    follower?.stop();
+    if (healthyTimer !== null) clearTimeout(healthyTimer);
+    console.watch(null);
+    console.endRun();
+    const { intent } = status.record;
+    if (intent === null) {
+      applyVerdict(judgeExit(exit, status.record, timings), exit);
+    } else {
+      const { exitCode, oomKilled } = exit;
+      const ended = { exitCode, oomKilled, reason: endReason, startedAt: null, runningAt: null };
+      // An intended restart is remembered until it has started again, in case the agent ends in between.
+      status.update({ ...ended, state: 'stopped', intent: intent === 'restart' ? 'restart' : null });
+    }
+    await server?.release?.();
+  }
+
+  function applyVerdict(
+    verdict: Verdict,
+    { exitCode, oomKilled }: Pick<ServerExit, 'exitCode' | 'oomKilled'>,
+  ) {
+    const { reason } = verdict;
+    const ended = { exitCode, oomKilled, reason, intent: null, startedAt: null, runningAt: null };
+    if (verdict.kind === 'ended') {
+      console.announce(`The server ${reason}.`);
+      return status.update({ ...ended, state: 'stopped', desired: 'stopped' });
+    }
+    const { crashCount, restartInMs } = verdict;
+    const next = restartInMs === null ? '' : ` Starting it again in ${restartInMs / 1000} s.`;
+    console.announce(`The server ${reason}.${next}`);
+    const nowMs = Date.now();
+    status.update({
+      ...ended,
+      state: 'crashed',
+      desired: restartInMs === null ? 'stopped' : 'running',
+      crashCount,
+      lastCrashAt: new Date(nowMs).toISOString(),
+      restartAt: restartInMs === null ? null : new Date(nowMs + restartInMs).toISOString(),
+    });
+    scheduleRestart();
+  }
+
+  function scheduleRestart() {
+    const { restartAt } = status.record;
+    if (restartAt === null || closing.aborted) return;
+    const waitMs = Math.max(0, Date.parse(restartAt) - Date.now());
+    restartTimer = setTimeout(() => {
+      actions.perform('start', restartAfterCrash).catch((error: unknown) => {
+        log.error({ serverId, error }, 'a crashed server could not be started again');
+      });
+    }, waitMs);
+  }
+
+  async function restartAfterCrash(signal: AbortSignal): Promise<void> {
+    try {
+      await start(signal);
+    } catch (error) {
+      if (signal.aborted) return;
+      log.warn({ serverId, error }, 'a crashed server could not be started again');
+      console.watch(null);
+      const reason = `could not be started again: ${toRefusal(error, 'start.failed').message}`;
+      const exit = { exitCode: null, oomKilled: false };
+      applyVerdict(judgeFailure(reason, new Date(), status.record, timings), exit);
+    }
+  }
+
+  function cancelRestart() {
+    if (restartTimer !== null) clearTimeout(restartTimer);
+    restartTimer = null;
+    if (status.record.restartAt !== null) status.remember({ restartAt: null });
+  }
+
+  async function kill(): Promise<void> {
+    if (run === null) return;
+    endReason = 'killed';
+    await killRun(run, closing);
+  }
+
+  return {
+    get run() {
+      return run;
+    },
+    launch,
+    async adopt() {
+      const output = watchOutput();
+      const server = await runtime.adopt(uuid, console.cursor, output.listener);
+      if (server !== null) attach(server, output);
+      else await finish(null, { exitCode: null, oomKilled: false, finishedAt: new Date() });
+    },
+    async end(timeoutMs) {
+      if (run === null) return;
+      const current = run;
+      if (await askToStop(current, status.record.launch, timeoutMs, closing)) return;
+      if (closing.aborted) throw new Refusal('agent.stopping', 'The agent is shutting down.');
+      endReason = `did not stop within ${timeoutMs / 1000} s and was killed`;
+      console.announce(`The server ${endReason}.`);
+      await killRun(current, closing);
+    },
+    kill,
+    scheduleRestart,
+    cancelRestart,
+    detach() {
+      if (restartTimer !== null) clearTimeout(restartTimer);
+      if (healthyTimer !== null) clearTimeout(healthyTimer);
+      follower?.stop();
+      run?.server.detach();
+    },
+  };
+}
