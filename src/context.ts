@@ -44,7 +44,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
   const nodes = createNodes({ database, secrets, agents, bus, config });
   const metrics = createMetrics({ pool: database.pool, bus, log });
   const serverConsole = createConsole({ pool: database.pool, agents, access, bus, log });
-  const servers = createServers({ database, agents, access, bus, console: serverConsole, log });
+  const servers = createServers({ database, agents, access, bus, log });
 
   return {
     config,

@@ -22,7 +22,8 @@ export interface ConsoleLines {
   stream: LogStream;
   firstSeq: number;
   seq: number;
-  at: Date;
+  /** Of the first line, ISO 8601, with microseconds where there are any; each further line is one later. */
+  timestamp: string;
   /** Whole lines, each ended by \n. */
   data: string;
 }

@@ -1,6 +1,7 @@
 import type { WebSocket } from 'ws';
 import type { PanelMessage } from '../protocol/agent-messages.js';
 import { PANEL_FRAME_MAX_BYTES } from '../protocol/limits.js';
+import type { Valve } from './valve.js';
 
 /** What may wait in the socket of one agent before it counts as gone. */
 const SEND_BUFFER_MAX_BYTES = 2 * PANEL_FRAME_MAX_BYTES;
@@ -19,11 +20,11 @@ export interface AgentConnection {
 
 export function createAgentConnection(options: {
   socket: WebSocket;
+  valve: Valve;
   nodeId: string;
   capabilities: ReadonlySet<string>;
 }): AgentConnection {
-  const { socket, nodeId, capabilities } = options;
-  let pauses = 0;
+  const { socket, valve, nodeId, capabilities } = options;
   return {
     nodeId,
     capabilities,
@@ -37,13 +38,7 @@ export function createAgentConnection(options: {
       return true;
     },
     close: (code, reason) => socket.close(code, reason),
-    pause() {
-      pauses += 1;
-      socket.pause();
-    },
-    resume() {
-      pauses = Math.max(0, pauses - 1);
-      if (pauses === 0) socket.resume();
-    },
+    pause: valve.pause,
+    resume: valve.resume,
   };
 }

@@ -1,0 +1,57 @@
+import type { Context } from '../context.js';
+import { isSameSecret } from '../lib/secrets.js';
+import type { AgentCredential } from '../modules/nodes/enrolment.js';
+import { type AgentMessageOf, Capability, type PanelMessageOf } from '../protocol/agent-messages.js';
+import { PROTOCOL_VERSION } from '../protocol/limits.js';
+
+/** What the address of the connection proved. */
+export interface Claim {
+  nodeId: string;
+  token: string;
+  credential: AgentCredential;
+}
+
+/** Every credential of a handshake that is good for the claimed node; null when one of them is not. */
+export async function checkHandshake(
+  nodes: Context['nodes'],
+  claim: Claim,
+  message: AgentMessageOf<'node_handshake'>,
+): Promise<AgentCredential[] | null> {
+  if (message.nodeId !== claim.nodeId) return null;
+  if (isSameSecret(message.token, claim.token)) return [claim.credential];
+  const credential = await nodes.authenticateAgent({ nodeId: claim.nodeId, token: message.token });
+  return credential && [claim.credential, credential];
+}
+
+/** Uses deployment tokens up. The node's secret in exchange, undefined when there was none; null when one was used. */
+export async function redeem(
+  nodes: Context['nodes'],
+  credentials: readonly AgentCredential[],
+): Promise<string | undefined | null> {
+  let secret: string | undefined;
+  for (const credential of credentials) {
+    if (credential.kind === 'secret') continue;
+    const exchanged = await nodes.redeemDeploymentToken(credential.tokenId);
+    if (exchanged === null) return null;
+    secret = exchanged;
+  }
+  return secret;
+}
+
+export function handshakeResponse(options: {
+  nodeId: string;
+  heartbeatIntervalMs: number;
+  resumePoints: ReadonlyMap<string, number>;
+  secret: string | undefined;
+}): PanelMessageOf<'node_handshake_response'> {
+  const { nodeId, heartbeatIntervalMs, resumePoints, secret } = options;
+  return {
+    type: 'node_handshake_response',
+    nodeId,
+    protocolVersion: PROTOCOL_VERSION,
+    capabilities: Object.values(Capability),
+    heartbeatIntervalMs,
+    console: [...resumePoints].map(([serverId, seq]) => ({ serverId, seq })),
+    ...(secret !== undefined && { secret }),
+  };
+}

@@ -1,0 +1,63 @@
+import { randomUUID } from 'node:crypto';
+import type { AgentGateway } from '../../gateway/gateway.js';
+import type { ServerStatus } from '../../generated/prisma/enums.js';
+import type { Actor } from '../../lib/actor.js';
+import { AppError } from '../../lib/errors.js';
+import { Capability } from '../../protocol/agent-messages.js';
+import { CONSOLE_COMMAND_MAX_LENGTH } from '../../protocol/limits.js';
+import type { AccessibleServer, ServerAccess } from '../servers/access.js';
+
+const TAKES_INPUT: ReadonlySet<ServerStatus> = new Set<ServerStatus>(['starting', 'running', 'stopping']);
+
+export interface ConsoleCommands {
+  /**
+   * Hands one command to the server's agent. Errors: `server.not_found`, `permission.denied`, `server.suspended`,
+   * `server.not_running`, `node.offline`, `request.invalid`.
+   */
+  sendCommand(actor: Actor, serverId: string, command: string): Promise<void>;
+  /** The same for what somebody types; a missing line end is added. */
+  sendInput(actor: Actor, serverId: string, data: string): Promise<void>;
+}
+
+export function createCommands({
+  access,
+  agents,
+}: {
+  access: ServerAccess;
+  agents: AgentGateway;
+}): ConsoleCommands {
+  async function authorise(actor: Actor, serverId: string, text: string): Promise<AccessibleServer> {
+    const server = await access.authorise(actor, serverId, 'server.console');
+    if (text.includes('\0'))
+      throw new AppError('request.invalid', 'A command cannot contain a NUL character.');
+    if (!agents.isConnected(server.nodeId)) throw new AppError('node.offline');
+    if (!TAKES_INPUT.has(server.status)) throw new AppError('server.not_running');
+    return server;
+  }
+
+  return {
+    async sendCommand(actor, serverId, command) {
+      const server = await authorise(actor, serverId, command);
+      if (/[\r\n]/.test(command)) throw new AppError('request.invalid', 'Send one command at a time.');
+      const withId = agents.hasCapability(server.nodeId, Capability.commandResults);
+      agents.send(server.nodeId, {
+        type: 'execute_command',
+        serverId,
+        serverUuid: server.uuid,
+        command,
+        ...(withId && { commandId: randomUUID() }),
+      });
+    },
+    async sendInput(actor, serverId, data) {
+      const server = await authorise(actor, serverId, data);
+      const line = data.endsWith('\n') ? data : `${data}\n`;
+      if (line.length > CONSOLE_COMMAND_MAX_LENGTH) {
+        throw new AppError(
+          'request.invalid',
+          `A command has at most ${CONSOLE_COMMAND_MAX_LENGTH - 1} characters.`,
+        );
+      }
+      agents.send(server.nodeId, { type: 'console_input', serverId, data: line });
+    },
+  };
+}

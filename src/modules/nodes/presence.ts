@@ -1,0 +1,92 @@
+import type { Database } from '../../database/client.js';
+import type { Bus } from '../../events.js';
+import type { AgentGateway } from '../../gateway/gateway.js';
+import type { AgentMessageOf, RuntimeKind } from '../../protocol/agent-messages.js';
+import { HEARTBEATS_MISSED_MAX } from '../../protocol/limits.js';
+
+export interface ConnectedAgent {
+  runtime?: RuntimeKind | undefined;
+  agentVersion?: string | undefined;
+  capabilities: Iterable<string>;
+}
+
+export interface PresenceOptions {
+  database: Database;
+  agents: AgentGateway;
+  bus: Bus;
+  heartbeatIntervalMs: number;
+}
+
+/** What is known of nodes from their agents' connections. */
+export function createPresence({ database, agents, bus, heartbeatIntervalMs }: PresenceOptions) {
+  const { prisma } = database;
+  const staleAfterMs = HEARTBEATS_MISSED_MAX * heartbeatIntervalMs;
+
+  return {
+    isOnline: (node: { id: string; lastSeenAt: Date | null }): boolean =>
+      agents.isConnected(node.id) &&
+      node.lastSeenAt !== null &&
+      Date.now() - node.lastSeenAt.getTime() <= staleAfterMs,
+
+    async recordConnected(nodeId: string, agent: ConnectedAgent): Promise<void> {
+      const { count } = await prisma.node.updateMany({
+        where: { id: nodeId },
+        data: {
+          isOnline: true,
+          lastSeenAt: new Date(),
+          runtime: agent.runtime ?? null,
+          agentVersion: agent.agentVersion ?? null,
+          capabilities: [...agent.capabilities],
+        },
+      });
+      if (count > 0) bus.emit('node.connected', { nodeId });
+    },
+
+    async recordSeen(nodeId: string): Promise<void> {
+      await prisma.node.updateMany({
+        where: { id: nodeId },
+        data: { isOnline: true, lastSeenAt: new Date() },
+      });
+    },
+
+    async recordDisconnected(nodeId: string): Promise<void> {
+      await prisma.node.updateMany({ where: { id: nodeId }, data: { isOnline: false } });
+      bus.emit('node.disconnected', { nodeId });
+    },
+
+    /** Nodes that missed their heartbeats are offline, also when nobody noticed them leave. Answers their ids. */
+    async markStaleOffline(now: Date): Promise<string[]> {
+      const stale = await prisma.node.updateManyAndReturn({
+        where: { isOnline: true, lastSeenAt: { lt: new Date(now.getTime() - staleAfterMs) } },
+        data: { isOnline: false },
+        select: { id: true },
+      });
+      for (const { id } of stale) bus.emit('node.disconnected', { nodeId: id });
+      return stale.map(({ id }) => id);
+    },
+
+    async recordHealth(nodeId: string, report: AgentMessageOf<'health_report'>): Promise<void> {
+      await prisma.node.updateMany({
+        where: { id: nodeId },
+        data: {
+          isOnline: true,
+          lastSeenAt: new Date(),
+          cpuPercent: report.cpuPercent,
+          memoryUsageMb: toInt4(report.memoryUsageMb),
+          memoryTotalMb: toInt4(report.memoryTotalMb),
+          diskUsageMb: toInt4(report.diskUsageMb),
+          diskTotalMb: toInt4(report.diskTotalMb),
+          containerCount: toInt4(report.containerCount),
+          uptimeSeconds: BigInt(Math.floor(Math.min(report.uptimeSeconds, Number.MAX_SAFE_INTEGER))),
+        },
+      });
+    },
+  };
+}
+
+const INT4_MAX = 2_147_483_647;
+
+/** Whatever an agent claims, it fits the column. */
+function toInt4(value: number): number {
+  return Math.min(Math.round(value), INT4_MAX);
+}

@@ -1,0 +1,108 @@
+import type { PrismaClient } from '../../generated/prisma/client.js';
+import { AppError } from '../../lib/errors.js';
+import { quoteWords, renderCommand, renderText } from '../../lib/templates.js';
+import type { ServerSpecification } from '../../protocol/agent-messages.js';
+
+export interface Specifications {
+  /** How to build and run the server as it is stored now, ready for its agent. */
+  of(serverId: string): Promise<ServerSpecification>;
+}
+
+export function createSpecifications({ prisma }: { prisma: PrismaClient }): Specifications {
+  return {
+    async of(serverId) {
+      const server = await load(prisma, serverId);
+      if (!server) throw new AppError('server.not_found');
+      return specify(server);
+    },
+  };
+}
+
+type StoredServer = NonNullable<Awaited<ReturnType<typeof load>>>;
+
+function load(prisma: PrismaClient, serverId: string) {
+  return prisma.server.findUnique({
+    where: { id: serverId },
+    include: {
+      template: true,
+      node: { select: { runtime: true } },
+      allocations: { orderBy: { hostPort: 'asc' } },
+    },
+  });
+}
+
+function specify(server: StoredServer): ServerSpecification {
+  const { template } = server;
+  const { values, environment } = renderEnvironment(server);
+  const command = renderCommand(template.startCommand as string | string[], values);
+  return {
+    serverId: server.id,
+    serverUuid: server.uuid,
+    suspended: server.suspendedAt !== null,
+    template: {
+      dockerImage: template.dockerImage,
+      startCommand: quoteWords(command),
+      environment,
+      stopCommand: template.stopCommand === null ? null : renderText(template.stopCommand, values),
+      stopSignal: template.stopSignal,
+      installImage: template.installImage,
+      installScript: template.installScript,
+      startupDetection: template.startupDetection,
+      dataPath: template.dataPath,
+    },
+    environment,
+    allocatedMemoryMb: server.allocatedMemoryMb,
+    allocatedCpuCores: server.allocatedCpuCores,
+    allocatedDiskMb: server.allocatedDiskMb,
+    primaryPort: server.primaryPort,
+    networkMode: server.networkMode,
+    command,
+    containerName: server.containerName,
+    portBindings: server.allocations.map(({ hostIp, hostPort, containerPort }) => ({
+      hostIp,
+      hostPort,
+      containerPort,
+    })),
+    restartPolicy: server.restartPolicy === 'on_failure' ? 'on-failure' : server.restartPolicy,
+    maxCrashCount: server.maxCrashCount,
+  };
+}
+
+/** The values of placeholders, and what the server's processes see as environment variables. */
+function renderEnvironment(server: StoredServer): {
+  values: Record<string, string>;
+  environment: Record<string, string>;
+} {
+  const { template } = server;
+  const given = server.environment as Record<string, string>;
+  const templateEnvironment = template.environment as Record<string, string>;
+  const variables = template.variables as unknown as { name: string; default?: string | null }[];
+  const builtIn = {
+    MEMORY: given.MEMORY || `${server.allocatedMemoryMb}M`,
+    PORT: String(portSeenByServer(server)),
+    SERVER_ID: server.id,
+    SERVER_UUID: server.uuid,
+  };
+  const declared = Object.fromEntries(variables.map(({ name }) => [name, '']));
+  // A variable that nobody gave a value is not set at all: many images take an empty one for a choice.
+  const defaults = Object.fromEntries(
+    variables.flatMap(({ name, default: value }) => (typeof value === 'string' ? [[name, value]] : [])),
+  );
+  const values = { ...declared, ...defaults, ...literals(templateEnvironment), ...given, ...builtIn };
+  const rendered = Object.fromEntries(
+    Object.entries(templateEnvironment).map(([name, text]) => [name, renderText(text, values)]),
+  );
+  return { values, environment: { ...defaults, ...rendered, ...given, ...builtIn } };
+}
+
+/** What a template's environment sets to a fixed value is a value for placeholders as well. */
+function literals(environment: Record<string, string>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).filter(([, text]) => !text.includes('{{')));
+}
+
+/** Without a network of its own the server listens on the node's port itself. */
+function portSeenByServer(server: StoredServer): number {
+  const sharesHost = server.networkMode === 'host' || server.node.runtime === 'process';
+  const primary = server.allocations.find((allocation) => allocation.isPrimary);
+  return sharesHost ? (primary?.hostPort ?? server.primaryPort) : server.primaryPort;
+}

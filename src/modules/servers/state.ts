@@ -1,0 +1,131 @@
+import type { Pool } from 'pg';
+import type { Bus } from '../../events.js';
+import type { DesiredState, PowerAction, ServerStatus } from '../../generated/prisma/enums.js';
+import { inTransaction } from '../../lib/transaction.js';
+import type { ClientServerState } from '../../protocol/client-messages.js';
+
+/** How a server is, what is wanted of it and what is being done about it. */
+export interface ServerState {
+  readonly id: string;
+  readonly nodeId: string;
+  readonly suspendedAt: Date | null;
+  status: ServerStatus;
+  desiredState: DesiredState;
+  statusReason: string | null;
+  exitCode: number | null;
+  oomKilled: boolean | null;
+  startedAt: Date | null;
+  installedAt: Date | null;
+  containerId: string | null;
+  crashCount: number;
+  lastCrashAt: Date | null;
+  activeAction: PowerAction | null;
+  activeCommandId: string | null;
+  activeActionExpiresAt: Date | null;
+}
+
+export const NO_ACTION = {
+  activeAction: null,
+  activeCommandId: null,
+  activeActionExpiresAt: null,
+} as const satisfies Partial<ServerState>;
+
+export interface ServerStates {
+  /**
+   * The only way a server's state changes: `decide` is given it under a row lock, which keeps the order of changes
+   * across panel instances, and answers what it is now, or null to leave it alone. Subscribers are told
+   * after the commit. Null when there is no such server or it was left alone.
+   */
+  change(
+    serverId: string,
+    decide: (server: ServerState) => ServerState | null,
+  ): Promise<{ before: ServerState; after: ServerState } | null>;
+  ofNode(nodeId: string): Promise<ServerState[]>;
+}
+
+const COLUMNS = `"id", "nodeId", "suspendedAt", "status", "desiredState", "statusReason", "exitCode", "oomKilled", "startedAt",
+  "installedAt", "containerId", "crashCount", "lastCrashAt", "activeAction", "activeCommandId", "activeActionExpiresAt"`;
+
+const SAVE = `
+  UPDATE "Server"
+  SET "status" = $2, "desiredState" = $3, "statusReason" = $4, "exitCode" = $5, "oomKilled" = $6, "startedAt" = $7,
+    "installedAt" = $8, "containerId" = $9, "crashCount" = $10, "lastCrashAt" = $11, "activeAction" = $12,
+    "activeCommandId" = $13, "activeActionExpiresAt" = $14, "updatedAt" = now(),
+    "statusChangedAt" = CASE WHEN "status" = $2 THEN "statusChangedAt" ELSE now() END
+  WHERE "id" = $1`;
+
+export function createServerStates({ pool, bus }: { pool: Pool; bus: Bus }): ServerStates {
+  return {
+    async change(serverId, decide) {
+      const changed = await inTransaction(pool, async (client) => {
+        const { rows } = await client.query<ServerState>(
+          `SELECT ${COLUMNS} FROM "Server" WHERE "id" = $1 FOR UPDATE`,
+          [serverId],
+        );
+        const before = rows[0];
+        const after = before && decide(before);
+        if (!before || !after) return null;
+        if (isSame(before, after)) return { before, after: before };
+        await client.query({ name: 'server-state-save', text: SAVE, values: values(after) });
+        return { before, after };
+      });
+      if (changed) publish(bus, changed.before, changed.after);
+      return changed;
+    },
+    async ofNode(nodeId) {
+      const { rows } = await pool.query<ServerState>(`SELECT ${COLUMNS} FROM "Server" WHERE "nodeId" = $1`, [
+        nodeId,
+      ]);
+      return rows;
+    },
+  };
+}
+
+/** What clients are shown: suspension covers everything else. */
+export function clientState(server: Pick<ServerState, 'status' | 'suspendedAt'>): ClientServerState {
+  return server.suspendedAt ? 'suspended' : server.status;
+}
+
+function values(server: ServerState): unknown[] {
+  return [
+    server.id,
+    server.status,
+    server.desiredState,
+    server.statusReason,
+    server.exitCode,
+    server.oomKilled,
+    server.startedAt,
+    server.installedAt,
+    server.containerId,
+    server.crashCount,
+    server.lastCrashAt,
+    server.activeAction,
+    server.activeCommandId,
+    server.activeActionExpiresAt,
+  ];
+}
+
+function isSame(before: ServerState, after: ServerState): boolean {
+  const old = values(before);
+  return values(after).every((value, index) => {
+    const other = old[index];
+    return value instanceof Date && other instanceof Date
+      ? value.getTime() === other.getTime()
+      : value === other;
+  });
+}
+
+function publish(bus: Bus, before: ServerState, after: ServerState): void {
+  const state = clientState(after);
+  const previousState = clientState(before);
+  if (state === previousState) return;
+  bus.emit('server.stateChanged', {
+    serverId: after.id,
+    nodeId: after.nodeId,
+    state,
+    previousState,
+    reason: after.statusReason,
+    exitCode: after.exitCode,
+    oomKilled: after.oomKilled,
+  });
+}

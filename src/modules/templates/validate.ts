@@ -1,0 +1,116 @@
+import { AppError } from '../../lib/errors.js';
+import { checkVariable, parseRules } from '../../lib/template-variables.js';
+import { BUILT_IN_VARIABLES, commandWords, shellScriptIndex } from '../../lib/templates.js';
+import type { CreateTemplateBody, TemplateVariable } from './schemas.js';
+
+/** Only the panel sets these. */
+const RESERVED: ReadonlySet<string> = new Set(['SERVER_ID', 'SERVER_UUID']);
+
+/** What fields of a template have to say about each other. Throws `template.invalid`, naming the field. */
+export function validateTemplate(template: CreateTemplateBody): void {
+  validateVariables(template.variables);
+  validatePorts(template);
+  validateDetection(template.startupDetection);
+  const words = validateCommand(template);
+  validatePlaceholders(template, words);
+}
+
+function validateVariables(variables: TemplateVariable[]): void {
+  const seen = new Set<string>();
+  for (const variable of variables) {
+    const { name } = variable;
+    if (seen.has(name)) refuse(`variables: ${name} is there twice`);
+    if (RESERVED.has(name)) refuse(`variables: ${name} is set by the panel`);
+    seen.add(name);
+    try {
+      parseRules(variable.rules);
+    } catch (error) {
+      if (!(error instanceof SyntaxError)) throw error;
+      refuse(`variables.${name}.rules: ${error.message}`);
+    }
+    const problem = variable.default ? checkVariable(variable, variable.default) : null;
+    if (problem) refuse(`variables.${name}.default: ${problem}`);
+  }
+}
+
+function validatePorts({ ports }: CreateTemplateBody): void {
+  const internal = ports.map((port) => port.internal);
+  const twice = internal.find((port, index) => internal.indexOf(port) !== index);
+  if (twice !== undefined) refuse(`ports: the internal port ${twice} is there twice`);
+}
+
+function validateDetection(startupDetection: string | null): void {
+  if (startupDetection === null) return;
+  try {
+    new RegExp(startupDetection);
+  } catch (error) {
+    refuse(`startupDetection: ${error instanceof Error ? error.message : 'is not a regular expression'}`);
+  }
+}
+
+/** The words of the start command. A shell's script gets its values as environment variables instead. */
+function validateCommand({ startCommand }: CreateTemplateBody): string[] {
+  const words = splitCommand(startCommand);
+  const script = words[shellScriptIndex(words)];
+  const [name] = script ? bracesIn(script) : [];
+  if (name !== undefined) {
+    refuse(`startCommand: a shell's script cannot have {{${name}}} in it; write "$${name}" there`);
+  }
+  return words;
+}
+
+function splitCommand(startCommand: string | string[]): string[] {
+  try {
+    return commandWords(startCommand);
+  } catch (error) {
+    if (!(error instanceof SyntaxError)) throw error;
+    return refuse(`startCommand: ${error.message}`);
+  }
+}
+
+function validatePlaceholders(template: CreateTemplateBody, words: string[]): void {
+  const known = new Set<string>([
+    ...BUILT_IN_VARIABLES,
+    ...template.requiredVariables,
+    ...template.variables.map(({ name }) => name),
+    ...fixedNames(template.environment),
+  ]);
+  for (const [field, text] of renderedTexts(template, words)) {
+    const unknown = bracesIn(text).find((name) => !known.has(name));
+    if (unknown !== undefined) refuse(`${field}: there is no variable {{${unknown.slice(0, 64)}}}`);
+  }
+  const [name] = bracesIn(template.installScript ?? '');
+  if (name !== undefined) {
+    refuse(`installScript: it gets its values as environment variables; write "$${name}", not {{${name}}}`);
+  }
+}
+
+/** What the environment sets to a fixed value is a value for placeholders, too. */
+function fixedNames(environment: Record<string, string>): string[] {
+  return Object.entries(environment)
+    .filter(([, text]) => !text.includes('{{'))
+    .map(([name]) => name);
+}
+
+function renderedTexts(template: CreateTemplateBody, words: string[]): [field: string, text: string][] {
+  return [
+    ...words.map((word): [string, string] => ['startCommand', word]),
+    ['stopCommand', template.stopCommand ?? ''],
+    ...Object.entries(template.environment).map(([name, text]): [string, string] => [
+      `environment.${name}`,
+      text,
+    ]),
+    ...template.configFiles.flatMap(({ path, values }) =>
+      Object.values(values).map((value): [string, string] => [`configFiles (${path})`, String(value)]),
+    ),
+  ];
+}
+
+/** Whatever stands in double braces, a possible name or not. */
+function bracesIn(text: string): string[] {
+  return [...text.matchAll(/\{\{([^{}]*)\}\}/g)].map((match) => (match[1] ?? '').trim());
+}
+
+function refuse(problem: string): never {
+  throw new AppError('template.invalid', problem);
+}

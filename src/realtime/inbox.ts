@@ -1,0 +1,62 @@
+import type { WebSocket } from 'ws';
+import { createMessageRate } from './rate.js';
+
+/** While more than these wait, the client is not read from. */
+const WAITING_MAX = 32;
+/** Who speaks too much is told at most this often. */
+const COMPLAINT_INTERVAL_MS = 1000;
+
+/**
+ * The messages of one client, handled one after the other in the order they came, also those that come before it is
+ * known who speaks. More than the allowed rate are not handled.
+ */
+export function attachInbox({
+  webSocket,
+  handle,
+  onTooMany,
+}: {
+  webSocket: WebSocket;
+  /** Must not reject. */
+  handle(data: Buffer, isBinary: boolean): Promise<void>;
+  onTooMany(verdict: 'over' | 'far-over'): void;
+}): void {
+  const countMessage = createMessageRate();
+  const waiting: { data: Buffer; isBinary: boolean }[] = [];
+  let isRunning = false;
+  let complainedAtMs = 0;
+
+  async function run(): Promise<void> {
+    isRunning = true;
+    for (let message = waiting.shift(); message; message = waiting.shift()) {
+      await handle(message.data, message.isBinary);
+      if (webSocket.isPaused && waiting.length <= WAITING_MAX / 2) webSocket.resume();
+    }
+    isRunning = false;
+  }
+
+  function isOverRate(): boolean {
+    const verdict = countMessage();
+    if (verdict === 'allowed') return false;
+    if (verdict === 'far-over' || Date.now() - complainedAtMs >= COMPLAINT_INTERVAL_MS) {
+      complainedAtMs = Date.now();
+      onTooMany(verdict);
+    }
+    return true;
+  }
+
+  webSocket.on('message', (data, isBinary) => {
+    if (isOverRate()) return;
+    waiting.push({ data: toBuffer(data), isBinary });
+    if (waiting.length > WAITING_MAX) webSocket.pause();
+    if (!isRunning) void run();
+  });
+  webSocket.on('close', () => {
+    waiting.length = 0;
+  });
+}
+
+/** A frame of ours is one Buffer; ws's types allow for settings that we do not use. */
+function toBuffer(data: Buffer | ArrayBuffer | Buffer[]): Buffer {
+  if (Array.isArray(data)) return Buffer.concat(data);
+  return Buffer.isBuffer(data) ? data : Buffer.from(data);
+}

@@ -1,0 +1,33 @@
+import type { UserActor } from '../lib/actor.js';
+import { AppError } from '../lib/errors.js';
+import type { ServerAccess } from '../modules/servers/access.js';
+import { ClientEvent, type ClientServerState } from '../protocol/client-messages.js';
+
+export interface Viewable {
+  state: ClientServerState;
+  events: ClientEvent[];
+}
+
+/**
+ * What of a server somebody may watch. Asked for by name, events that he may not see are `permission.denied`; left
+ * out, he is given those that he may. Errors: as `ServerAccess.authorise`.
+ */
+export async function findViewable(
+  access: ServerAccess,
+  actor: UserActor,
+  { serverId, events }: { serverId: string; events: readonly ClientEvent[] | undefined },
+): Promise<Viewable> {
+  const server = await access.authorise(actor, serverId, 'server.read');
+  const state = server.suspendedAt ? 'suspended' : server.status;
+  const wanted = [...new Set(events ?? ClientEvent.options)];
+  if (!wanted.includes('server_log')) return { state, events: wanted };
+  try {
+    await access.authorise(actor, serverId, 'server.logs.read');
+    return { state, events: wanted };
+  } catch (error) {
+    const isLogsOnly =
+      error instanceof AppError && error.code === 'permission.denied' && events === undefined;
+    if (!isLogsOnly) throw error;
+    return { state, events: wanted.filter((event) => event !== 'server_log') };
+  }
+}

@@ -1,0 +1,190 @@
+import type { WebSocket } from 'ws';
+import type { Context } from '../context.js';
+import type { UserActor } from '../lib/actor.js';
+import { isDatabaseUnavailable } from '../lib/database-errors.js';
+import { AppError } from '../lib/errors.js';
+import type { ClientMessage } from '../protocol/client-messages.js';
+import { CloseCode, HANDSHAKE_TIMEOUT_MS } from '../protocol/limits.js';
+import type { Subscriber } from './channel.js';
+import { attachInbox } from './inbox.js';
+import type { Outlet } from './outlet.js';
+import { parseMessage } from './parse.js';
+import { findViewable } from './rights.js';
+import type { Subscriptions } from './subscriptions.js';
+
+const SUBSCRIPTIONS_MAX = 500;
+/** Who is sent away and does not go is cut off. */
+const CLOSE_TIMEOUT_MS = 5000;
+
+/** Somebody who has shown a token. */
+export interface Identity {
+  actor: UserActor;
+  token: string;
+}
+
+/** One client's connection. */
+export interface Session {
+  readonly outlet: Outlet;
+  actor(): UserActor | undefined;
+  isWatching(serverId: string): boolean;
+  /** Tells the client why and closes. */
+  end(code: number, error: AppError): void;
+  /** Looks again whether the token still counts, and whether its holder may still see what he watches. */
+  recheck(): Promise<void>;
+  /** Ends the subscription to a server, if there is one. */
+  drop(serverId: string, reason: string): void;
+  /** Announces what the client has missed: it will not be given it any more. */
+  announceMissed(): void;
+}
+
+export interface SessionOptions {
+  context: Pick<Context, 'auth' | 'access' | 'console' | 'log'>;
+  subscriptions: Subscriptions;
+  webSocket: WebSocket;
+  outlet: Outlet;
+  /** Left out, the client says who it is in its first message. */
+  identity?: Identity;
+  /** Throws when this user may not have another connection. */
+  onAuthenticated(actor: UserActor): void;
+}
+
+export function openSession(options: SessionOptions): Session {
+  const { context, subscriptions, webSocket, outlet, onAuthenticated } = options;
+  let { identity } = options;
+  const watched = new Map<string, Subscriber>();
+  const deadline = identity ? undefined : setTimeout(onSilent, HANDSHAKE_TIMEOUT_MS);
+
+  attachInbox({ webSocket, handle, onTooMany });
+  webSocket.on('close', () => {
+    clearTimeout(deadline);
+    for (const subscriber of watched.values()) subscriptions.leave(subscriber);
+    watched.clear();
+  });
+
+  function onSilent(): void {
+    end(CloseCode.handshakeTimeout, new AppError('auth.required', 'Send your token within 10 seconds.'));
+  }
+
+  function onTooMany(verdict: 'over' | 'far-over'): void {
+    const error = new AppError('gateway.too_many_messages');
+    if (verdict === 'far-over') end(CloseCode.tooManyMessages, error);
+    else tell(error);
+  }
+
+  async function handle(data: Buffer, isBinary: boolean): Promise<void> {
+    if (!outlet.isOpen()) return;
+    let message: ClientMessage | undefined;
+    try {
+      message = parseMessage(data, isBinary);
+      if (message.type === 'authenticate') await authenticate(message.token);
+      else if (identity) await answer(message, identity.actor);
+      else throw new AppError('auth.required', 'Send { "type": "authenticate", "token": … } first.');
+    } catch (error) {
+      const shown = toAppError(error);
+      const isNobody = !identity && shown.statusCode === 401;
+      if (isNobody) end(CloseCode.unauthorized, shown);
+      else tell(shown, message && 'serverId' in message ? message.serverId : undefined);
+    }
+  }
+
+  async function authenticate(token: string): Promise<void> {
+    if (identity) throw new AppError('gateway.frame_invalid', 'This connection is authenticated already.');
+    const actor = await context.auth.authenticate(token);
+    onAuthenticated(actor);
+    clearTimeout(deadline);
+    identity = { actor, token };
+    outlet.send({ type: 'authenticated', userId: actor.userId });
+  }
+
+  async function answer(
+    message: Exclude<ClientMessage, { type: 'authenticate' }>,
+    actor: UserActor,
+  ): Promise<void> {
+    const { serverId } = message;
+    if (message.type === 'subscribe') await subscribe(message, actor);
+    else if (message.type === 'console_input') await context.console.sendInput(actor, serverId, message.data);
+    else {
+      leave(serverId);
+      outlet.send({ type: 'unsubscribed', serverId });
+    }
+  }
+
+  async function subscribe(
+    { serverId, events: wanted, since }: Extract<ClientMessage, { type: 'subscribe' }>,
+    actor: UserActor,
+  ): Promise<void> {
+    if (watched.size >= SUBSCRIPTIONS_MAX && !watched.has(serverId)) {
+      throw new AppError('gateway.too_many_subscriptions');
+    }
+    const { state, events } = await findViewable(context.access, actor, { serverId, events: wanted });
+    const lastSeq = await context.console.lastSeq(serverId);
+    // The client left, or lost its rights, while we asked.
+    if (!outlet.isOpen()) return;
+    leave(serverId);
+    outlet.send({ type: 'subscribed', serverId, events, seq: lastSeq, state });
+    const subscriber = subscriptions.join({ serverId, outlet, events: new Set(events), lastSeq, since });
+    watched.set(serverId, subscriber);
+  }
+
+  function leave(serverId: string): void {
+    const subscriber = watched.get(serverId);
+    if (!subscriber) return;
+    watched.delete(serverId);
+    subscriptions.leave(subscriber);
+  }
+
+  function drop(serverId: string, reason: string): void {
+    if (!watched.has(serverId)) return;
+    leave(serverId);
+    outlet.send({ type: 'unsubscribed', serverId, reason });
+  }
+
+  function tell({ code, message }: AppError, serverId?: string): void {
+    outlet.send({ type: 'error', code, message, ...(serverId !== undefined && { serverId }) });
+  }
+
+  function end(code: number, error: AppError): void {
+    tell(error);
+    webSocket.close(code, error.code);
+    setTimeout(() => webSocket.terminate(), CLOSE_TIMEOUT_MS).unref();
+  }
+
+  async function recheck(): Promise<void> {
+    if (!identity) return;
+    try {
+      identity = { ...identity, actor: await context.auth.authenticate(identity.token) };
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      end(CloseCode.unauthorized, error);
+      return;
+    }
+    for (const [serverId, { events }] of watched) {
+      try {
+        await findViewable(context.access, identity.actor, { serverId, events: [...events] });
+      } catch (error) {
+        if (!(error instanceof AppError)) throw error;
+        drop(serverId, error.code);
+      }
+    }
+  }
+
+  function toAppError(error: unknown): AppError {
+    if (error instanceof AppError) return error;
+    if (isDatabaseUnavailable(error))
+      return new AppError('database.unavailable', undefined, { cause: error });
+    context.log.error({ err: error }, 'handling a message of a client failed');
+    return new AppError('internal.error');
+  }
+
+  return {
+    outlet,
+    actor: () => identity?.actor,
+    isWatching: (serverId) => watched.has(serverId),
+    end,
+    recheck,
+    drop,
+    announceMissed() {
+      for (const subscriber of watched.values()) subscriptions.announceMissed(subscriber);
+    },
+  };
+}
