@@ -1,15 +1,21 @@
+import path from 'node:path';
 import { z } from 'zod';
 
 const Flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 const Port = z.coerce.number().int().min(0).max(65535);
 const Days = z.coerce.number().int().min(1).max(3650);
 
+const PROXIES = /^(true|false|[\da-fA-F.:]+(\/\d{1,3})?(\s*,\s*[\da-fA-F.:]+(\/\d{1,3})?)*)$/;
+
 /** The panel's settings, read once from the environment. `.env.example` explains each. */
 const Environment = z.object({
   HOST: z.string().default('127.0.0.1'),
   PORT: Port.default(3000),
   PUBLIC_URL: z.url({ protocol: /^https?$/ }).optional(),
-  DATA_DIR: z.string().min(1).default('./data'),
+  DATA_DIR: z
+    .string()
+    .default('./data')
+    .transform((directory) => path.resolve(directory)),
   DATABASE_URL: z.url({ protocol: /^postgres(ql)?$/ }).optional(),
   DATABASE_POOL_SIZE: z.coerce.number().int().min(2).max(200).default(20),
   JWT_SECRET: z
@@ -32,6 +38,11 @@ const Environment = z.object({
         .map((origin) => origin.trim())
         .filter(Boolean),
     ),
+  TRUST_PROXY: z
+    .string()
+    .regex(PROXIES, 'must be true, false, or addresses like 10.0.0.0/8 separated by commas')
+    .default('false')
+    .transform((text) => (text === 'true' || text === 'false' ? text === 'true' : text)),
   LOCAL_AGENT: Flag.default(true),
   SFTP_PORT: Port.default(2022),
   REDIS_URL: z.url({ protocol: /^rediss?$/ }).optional(),

@@ -1,7 +1,8 @@
 import { randomBytes } from 'node:crypto';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync } from 'node:fs';
 import path from 'node:path';
 import type { Config } from './config.js';
+import { readOrCreate } from './lib/read-or-create.js';
 
 /** The secrets that everything signed or sealed depends on. */
 export interface Keys {
@@ -21,13 +22,7 @@ export function loadKeys(config: Config): Keys {
 }
 
 function keyFile(file: string): string {
-  try {
-    // "wx": of two panels that start at once, one makes the file and both read it.
-    writeFileSync(file, randomBytes(48).toString('base64url'), { mode: 0o600, flag: 'wx' });
-  } catch (error) {
-    if (!(error instanceof Error && 'code' in error && error.code === 'EEXIST')) throw error;
-  }
-  const key = readFileSync(file, 'utf8').trim();
+  const key = readOrCreate(file, () => randomBytes(48).toString('base64url')).trim();
   if (Buffer.byteLength(key) < 32)
     throw new Error(`${file} is too short to be a key: restore it from a backup.`);
   return key;

@@ -1,0 +1,2 @@
+/** Bring `dist/` up to date. */
+export function build(): Promise<void>;

@@ -1,0 +1,75 @@
+import { randomUUID } from 'node:crypto';
+import { readFileSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { type FastifyInstance, fastify, LogController } from 'fastify';
+import { validatorCompiler } from 'fastify-type-provider-zod';
+import type { Context } from './context.js';
+import { authenticateRequests } from './http/auth.js';
+import { answerBrokenRequest, handleErrors, sendError } from './http/errors.js';
+import { documentRoutes } from './http/openapi.js';
+import { logRequests } from './http/request-log.js';
+import { secureRequests } from './http/security.js';
+import { serializerCompiler } from './http/serializer.js';
+import { refuseWhileStopping } from './http/stopping.js';
+import { authRoutes } from './modules/auth/routes.js';
+import { consoleRoutes } from './modules/console/routes.js';
+import { deployRoutes } from './modules/deploy/routes.js';
+import { createDeployments } from './modules/deploy/service.js';
+import { healthRoutes } from './modules/health/routes.js';
+import { locationRoutes } from './modules/locations/routes.js';
+import { nodeRoutes } from './modules/nodes/routes.js';
+import { serverRoutes } from './modules/servers/routes.js';
+import { templateRoutes } from './modules/templates/routes.js';
+
+const BODY_MAX_BYTES = 1024 * 1024;
+const PARAMETER_MAX_LENGTH = 512;
+const IDLE_CONNECTION_TIMEOUT_MS = 120_000;
+const KEEP_ALIVE_TIMEOUT_MS = 72_000;
+/** For a request to arrive completely. */
+const REQUEST_TIMEOUT_MS = 300_000;
+
+/** The panel's HTTP door, complete but not listening. */
+export async function buildApp(context: Context): Promise<FastifyInstance> {
+  const { config, database } = context;
+  const app: FastifyInstance = fastify({
+    loggerInstance: context.log,
+    logController: new LogController({ disableRequestLogging: true, requestIdLogLabel: 'requestId' }),
+    genReqId: () => randomUUID(),
+    trustProxy: config.TRUST_PROXY,
+    routerOptions: { maxParamLength: PARAMETER_MAX_LENGTH },
+    bodyLimit: BODY_MAX_BYTES,
+    connectionTimeout: IDLE_CONNECTION_TIMEOUT_MS,
+    keepAliveTimeout: KEEP_ALIVE_TIMEOUT_MS,
+    requestTimeout: REQUEST_TIMEOUT_MS,
+    return503OnClosing: false,
+    clientErrorHandler: answerBrokenRequest,
+    frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
+  });
+  app.setValidatorCompiler(validatorCompiler);
+  app.setSerializerCompiler(serializerCompiler);
+
+  handleErrors(app);
+  logRequests(app);
+  refuseWhileStopping(app);
+  await secureRequests(app, { corsOrigins: config.CORS_ORIGINS });
+  await documentRoutes(app, { version: readVersion(), publicUrl: config.PUBLIC_URL });
+  authenticateRequests(app, context.auth);
+
+  const agentFile = fileURLToPath(new URL('../dist/catalyst-agent.mjs', import.meta.url));
+  const deployments = createDeployments({ nodes: context.nodes, agentFile, publicUrl: config.PUBLIC_URL });
+  await app.register(healthRoutes, { pool: database.pool });
+  await app.register(authRoutes, { prefix: '/api/auth', auth: context.auth });
+  await app.register(locationRoutes, { prefix: '/api/locations', locations: context.locations });
+  await app.register(nodeRoutes, { prefix: '/api/nodes', nodes: context.nodes });
+  await app.register(templateRoutes, { prefix: '/api/templates', templates: context.templates });
+  await app.register(serverRoutes, { prefix: '/api/servers', servers: context.servers });
+  await app.register(consoleRoutes, { prefix: '/api/servers', console: context.console });
+  await app.register(deployRoutes, { prefix: '/api', deployments });
+  await app.ready();
+  return app;
+}
+
+function readVersion(): string {
+  const text = readFileSync(new URL('../package.json', import.meta.url), 'utf8');
+  return String((JSON.parse(text) as { version: unknown }).version);
+}

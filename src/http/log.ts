@@ -1,0 +1,35 @@
+import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+
+const HIDDEN = '[redacted]';
+
+/** Fields whose value is nobody's business, however they are written. */
+const FIELDS =
+  '(?:current|new|admin)?_?password(?:hash)?|(?:access|refresh|deployment|node)?_?token|' +
+  'secret(?:encrypted)?|jwt_?secret|secrets_?key|authorization|(?:set-)?cookie';
+
+/** What must not be in any log line, wherever it comes from. */
+const SECRETS: readonly [RegExp, string][] = [
+  [new RegExp(String.raw`"(${FIELDS})":\s*"(?:[^"\\]|\\.)*"`, 'gi'), `"$1":"${HIDDEN}"`],
+  // The same in text that is JSON itself, as in the message of an error.
+  [
+    new RegExp(String.raw`\\"(${FIELDS})\\":\s*\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*\\"`, 'gi'),
+    String.raw`\"$1\":\"${HIDDEN}\"`,
+  ],
+  [/([?&](?:access_|refresh_)?token=)[^&\s"'\\#]+/gi, `$1${HIDDEN}`],
+  [/(\/api\/deploy\/)[^/?\s"'\\]+/g, `$1${HIDDEN}`],
+  [/\b(Bearer\s+)[\w.~+/=-]+/gi, `$1${HIDDEN}`],
+  [/\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, HIDDEN],
+  [/\bct[a-z]_[\w-]{43}/g, HIDDEN],
+  [/(postgres(?:ql)?|rediss?):\/\/([^:@/\s"]*):[^@\s"]+@/gi, `$1://$2:${HIDDEN}@`],
+];
+
+/** The panel's log: one JSON object a line, on standard output unless told otherwise. */
+export function createLog(options: { level: string; destination?: DestinationStream }): Logger {
+  const settings: LoggerOptions = { level: options.level, base: null, hooks: { streamWrite: redact } };
+  return options.destination ? pino(settings, options.destination) : pino(settings);
+}
+
+/** A line of the log without its secrets. */
+export function redact(line: string): string {
+  return SECRETS.reduce((text, [pattern, replacement]) => text.replace(pattern, replacement), line);
+}

@@ -1,0 +1,68 @@
+import cors from '@fastify/cors';
+import helmet from '@fastify/helmet';
+import type { FastifyInstance } from 'fastify';
+import { AppError } from '../lib/errors.js';
+
+/** Nothing that is sent to us is nested deeper; recursive code behind us can rely on it. */
+const NESTING_MAX = 32;
+
+/** Headers for browsers, other origins only as configured, and bodies that are what they say. */
+export async function secureRequests(
+  app: FastifyInstance,
+  options: { corsOrigins: string[] },
+): Promise<void> {
+  await app.register(helmet, {
+    contentSecurityPolicy: { directives: { 'upgrade-insecure-requests': null } },
+    // Whether a host is https for good is for whoever terminates TLS to say.
+    strictTransportSecurity: false,
+  });
+  if (options.corsOrigins.length > 0) {
+    await app.register(cors, {
+      origin: options.corsOrigins,
+      methods: ['GET', 'HEAD', 'POST', 'PUT', 'PATCH', 'DELETE'],
+      allowedHeaders: ['authorization', 'content-type'],
+      exposedHeaders: ['x-request-id', 'retry-after'],
+      maxAge: 600,
+    });
+  }
+  acceptJsonOnly(app);
+  app.addHook('preValidation', async ({ body, query, params }) => {
+    requireCleanText('body', body);
+    requireCleanText('query', query);
+    requireCleanText('params', params);
+  });
+}
+
+function acceptJsonOnly(app: FastifyInstance): void {
+  const parse = app.getDefaultJsonParser('error', 'error');
+  app.removeAllContentTypeParsers();
+  app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
+    // Many clients name the type even when they send nothing.
+    if (body.length === 0) done(null, undefined);
+    else void parse(request, body, done);
+  });
+}
+
+/** PostgreSQL stores neither NUL nor half a surrogate pair, and no honest client sends them. */
+function requireCleanText(part: string, root: unknown): void {
+  if (root === undefined || root === null) return;
+  const waiting: { value: unknown; path: string; depth: number }[] = [{ value: root, path: part, depth: 0 }];
+  for (let next = waiting.pop(); next; next = waiting.pop()) {
+    const { value, path, depth } = next;
+    if (typeof value === 'string') requireCleanString(value, path);
+    if (typeof value !== 'object' || value === null) continue;
+    if (depth >= NESTING_MAX) throw new AppError('request.invalid', `${part}: nested too deeply`);
+    for (const [key, child] of Object.entries(value)) {
+      requireCleanString(key, path);
+      if (typeof child === 'string') requireCleanString(child, `${path}.${key}`);
+      else if (typeof child === 'object') {
+        waiting.push({ value: child, path: `${path}.${key}`, depth: depth + 1 });
+      }
+    }
+  }
+}
+
+function requireCleanString(text: string, path: string): void {
+  if (!text.includes('\0') && !/\p{Surrogate}/u.test(text)) return;
+  throw new AppError('request.invalid', `${path.slice(0, 200)}: contains a character that is not allowed`);
+}

@@ -1,0 +1,24 @@
+import { STATUS_CODES } from 'node:http';
+import type { Duplex } from 'node:stream';
+import { isDatabaseUnavailable } from './database-errors.js';
+import { AppError } from './errors.js';
+import type { Log } from './log.js';
+
+/** Answers an upgrade that will not happen, in plain HTTP, and ends the connection. */
+export function refuseUpgrade(socket: Duplex, error: unknown, log: Log): void {
+  const shown = toAppError(error);
+  if (shown.statusCode === 500) log.error({ err: error }, 'could not upgrade a connection');
+  const { statusCode, code, message } = shown;
+  const phrase = STATUS_CODES[statusCode] ?? 'Error';
+  const body = JSON.stringify({ statusCode, error: phrase, message, code });
+  socket.once('finish', () => socket.destroy());
+  socket.end(
+    `HTTP/1.1 ${statusCode} ${phrase}\r\nConnection: close\r\n` +
+      `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
+  );
+}
+
+function toAppError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  return new AppError(isDatabaseUnavailable(error) ? 'database.unavailable' : 'internal.error');
+}
