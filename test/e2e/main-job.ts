@@ -8,6 +8,7 @@ import {
   startAgentProcess,
   startPanelProcess,
   temporaryDirectory,
+  until,
 } from './processes.js';
 import { type Watcher, watch } from './watcher.js';
 
@@ -100,8 +101,10 @@ export async function setStage(game: Game): Promise<Stage> {
     async close() {
       stage.watcher.close();
       await user.call('POST', `/api/servers/${serverId}/kill`);
-      await serverIs(user, serverId, 'stopped').catch(() => {});
-      await admin.call('DELETE', `/api/servers/${serverId}`);
+      await until('the server is gone', async () => {
+        const { status } = await admin.call('DELETE', `/api/servers/${serverId}`);
+        return status === 200 || status === 404;
+      });
       await stage.agent.end('SIGTERM');
       await stage.panel.end('SIGTERM');
       await database.drop();

@@ -1,0 +1,87 @@
+import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
+
+let panel: Panel;
+let administrator: TestUser;
+let user: TestUser;
+beforeAll(async () => {
+  panel = await startPanel();
+  administrator = await panel.createAdministrator();
+  user = await panel.createUser(['admin.read']);
+});
+afterAll(() => panel.close());
+
+describe.each([
+  ['GET', '/api/locations', undefined],
+  ['POST', '/api/locations', { name: 'x' }],
+  ['GET', '/api/locations/x', undefined],
+  ['PUT', '/api/locations/x', { name: 'x' }],
+  ['DELETE', '/api/locations/x', undefined],
+])('%s %s', (method, url, body) => {
+  test('is 401 without a token', async () => {
+    expect((await panel.call(method, url, body)).status).toBe(401);
+  });
+
+  test.skipIf(method === 'GET')('is 403 for who may only read, before the body is looked at', async () => {
+    for (const sent of [body, { nonsense: true }]) {
+      expect((await panel.call(method, url, sent, user.token)).body.code).toBe('permission.denied');
+    }
+  });
+
+  test.skipIf(url === '/api/locations')('is 404 for a location that does not exist', async () => {
+    const answer = await panel.call(method, url, body, administrator.token);
+    expect([answer.status, answer.body.code]).toEqual([404, 'location.not_found']);
+  });
+});
+
+test.each([
+  ['no name', {}, 'body.name'],
+  ['an empty name', { name: '  ' }, 'body.name'],
+  ['a name that is too long', { name: 'x'.repeat(101) }, 'body.name'],
+  ['a line break in a name', { name: 'a\nb' }, 'body.name'],
+  ['an unknown field', { name: 'x', country: 'DE' }, '"country"'],
+])('creating with %s is 400', async (_, body, named) => {
+  const answer = await panel.post('/api/locations', body, administrator.token);
+  expect(answer.status).toBe(400);
+  expect(answer.body.message).toContain(named);
+});
+
+test('a location is created, read by anybody signed in, changed and deleted', async () => {
+  const created = await panel.post(
+    '/api/locations',
+    { name: ' Frankfurt ', description: 'Rack 3' },
+    administrator.token,
+  );
+  expect(created.status).toBe(201);
+  expect(created.body.data).toEqual({
+    id: expect.any(String),
+    name: 'Frankfurt',
+    description: 'Rack 3',
+    createdAt: expect.any(String),
+    updatedAt: expect.any(String),
+  });
+  const url = `/api/locations/${created.body.data.id}`;
+  expect((await panel.get(url, user.token)).body).toEqual(created.body);
+  const changed = await panel.put(url, { name: 'Paris' }, administrator.token);
+  expect(changed.body.data).toMatchObject({ name: 'Paris', description: 'Rack 3' });
+  expect((await panel.get('/api/locations', user.token)).body.data).toMatchObject([{ name: 'Paris' }]);
+  expect((await panel.delete(url, administrator.token)).body).toEqual({ success: true });
+  expect((await panel.get(url, user.token)).status).toBe(404);
+});
+
+test('of 10 at once with one name one is made, the others are 409', async () => {
+  const answers = await Promise.all(
+    Array.from({ length: 10 }, () => panel.post('/api/locations', { name: 'Race' }, administrator.token)),
+  );
+  const statuses = answers.map(({ status }) => status).sort();
+  expect(statuses).toEqual([201, ...Array.from({ length: 9 }, () => 409)]);
+  const other = await panel.createLocation();
+  const renamed = await panel.put(`/api/locations/${other.id}`, { name: 'Race' }, administrator.token);
+  expect([renamed.status, renamed.body.code]).toEqual([409, 'location.name_taken']);
+});
+
+test('a location with nodes in it is not deleted: 409', async () => {
+  const { location } = await panel.createNode();
+  const answer = await panel.delete(`/api/locations/${location.id}`, administrator.token);
+  expect([answer.status, answer.body.code]).toEqual([409, 'location.in_use']);
+});
