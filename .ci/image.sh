@@ -20,7 +20,7 @@ finish() {
   [ -z "$made_base" ] || docker image rm "$base" >/dev/null 2>&1 || true
   rm -rf "$work"
 }
-[ -n "${KEEP:-}" ] || trap finish EXIT
+trap finish EXIT
 
 # With the builder that every engine has; what it prints is shown only when it fails.
 build() {

@@ -11,15 +11,19 @@ game_image=catalyst-test/openttd:13
 engine_start_seconds=60
 engine_stop_seconds=30
 
-# Install PACKAGE... unless PROGRAM is there, without any of their services being started.
+# Debian asks this program whether a package that is installed may start its services.
+policy=/usr/sbin/policy-rc.d
+made_policy=
+trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
+
+# need PROGRAM PACKAGE...: install the packages unless the program is there, without starting their services.
 need() {
   command -v "$1" >/dev/null && return
   shift
-  local policy=/usr/sbin/policy-rc.d
   if [ ! -e "$policy" ]; then
+    made_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"
     chmod +x "$policy"
-    trap "rm -f $policy" RETURN
   fi
   apt-get update -qq >/dev/null
   DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" </dev/null >/dev/null

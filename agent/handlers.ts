@@ -16,7 +16,6 @@ type Result = { ok: true } | { ok: false; code: string; message: string };
 
 /** So many commands are remembered, so that one that comes twice is done once. */
 const REMEMBERED_COMMANDS_MAX = 1000;
-const MESSAGE_MAX_LENGTH = 2000;
 
 /** Gives the function that carries out whatever the panel orders. It never throws. */
 export function createOrderHandler({ registry, send, log }: HandlersOptions): (order: Order) => void {
@@ -63,7 +62,7 @@ export function createOrderHandler({ registry, send, log }: HandlersOptions): (o
       const { code, message } = toRefusal(error, 'agent.error');
       const isExpected = error instanceof Refusal;
       log[isExpected ? 'info' : 'error']({ type: order.type, code, error }, 'an order was not carried out');
-      return { ok: false, code, message: message.slice(0, MESSAGE_MAX_LENGTH) };
+      return { ok: false, code, message };
     }
   }
 

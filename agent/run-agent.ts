@@ -11,7 +11,9 @@ export async function runAgent(): Promise<void> {
     const config = loadAgentConfig(process.env);
     const log = createLog(config.logLevel);
     const program = process.argv[1] ?? '';
-    const shimCommand = [process.execPath, `--max-old-space-size=${SHIM_HEAP_MB}`, program, 'shim'];
+    // A small young generation: output only passes through a shim.
+    const flags = [`--max-old-space-size=${SHIM_HEAP_MB}`, '--max-semi-space-size=1'];
+    const shimCommand = [process.execPath, ...flags, program, 'shim'];
     const agent = await startAgent({ config, shimCommand, log });
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {

@@ -1,72 +1,87 @@
-import { setTimeout as delay } from 'node:timers/promises';
+import { CONSOLE_BATCH_MAX_BYTES, CONSOLE_WINDOW_BYTES } from '../src/protocol/limits.js';
 import type { Bench } from './harness/bench.js';
+import { type Observed, observeFlood } from './harness/flood-observer.js';
 import { GAME_SCRIPT, writeCommand } from './harness/game.js';
-import { type Histogram, percentile } from './harness/histogram.js';
-import { residentMb, watchMemory } from './harness/memory.js';
+import { percentile } from './harness/histogram.js';
+import { watchMemory } from './harness/memory.js';
 import { type Panel, startPanel } from './harness/panel.js';
-import { startProber } from './harness/prober.js';
 import { waitUntil } from './harness/process.js';
-import { runServer, startRealAgent } from './harness/real-agent.js';
+import { killServer, runServer, startRealAgent } from './harness/real-agent.js';
 import { count, type Finding, megabytes, milliseconds } from './harness/report.js';
-import { type RoleProcess, startRole } from './harness/role.js';
+import { startRole } from './harness/role.js';
 import { createConsoleServer } from './harness/seed.js';
 import type { LoadResult, SimulatedAgentRole } from './harness/simulated-agent.js';
-import type { Progress, SwarmRole } from './harness/swarm.js';
+import { lastStoredSeq } from './harness/stored-lines.js';
+import type { Progress } from './harness/swarm.js';
 
-const LINES_PER_SECOND = 20_000;
-const SECONDS = 10;
-/** More than any database takes: here the panel has to hold back the agent. */
-const TORRENT_LINES_PER_SECOND = 200_000;
-const TORRENT_SECONDS = 5;
 const LINE_BYTES = 100;
-/** How long the paused subscriber has to learn the end after it reads again. */
-const CATCH_UP_TIMEOUT_MS = 15_000;
-const STORE_TIMEOUT_MS = 60_000;
-
+/** An agent may be in the middle of a batch when the window closes. */
+const UNACKNOWLEDGED_TARGET_BYTES = CONSOLE_WINDOW_BYTES + CONSOLE_BATCH_MAX_BYTES;
+const FLOOD_TIMEOUT_MS = 60_000;
 const MEMORY_TARGET_MB = 100;
 const HEALTH_TARGET_MS = 100;
 const LAG_TARGET_MS = 500;
 
-interface Watchers {
-  healthy: RoleProcess<SwarmRole>;
-  paused: RoleProcess<SwarmRole>;
+interface Rate {
+  linesPerSecond: number;
+  seconds: number;
 }
 
-interface Observed {
-  grownMb: number;
-  health: Histogram;
-  lag: Histogram;
-  healthy: Progress;
-  paused: Progress;
-  /** Lines of the game that the healthy one saw; `lag.count` for short. */
-  sentLines: number;
+const FLOOD: Rate = { linesPerSecond: 20_000, seconds: 10 };
+/** More than a database takes: here the panel has to hold the agent back. */
+const TORRENT: Rate = { linesPerSecond: 200_000, seconds: 5 };
+
+/** Something that floods the console of one server. */
+interface Source {
+  serverId: string;
+  /** Settles when all is written, and answers what only this source can tell. */
+  flood(): Promise<Finding[]>;
 }
 
 /**
- * One server writes far more than anybody reads, one subscriber reads, one has stopped reading. First through an
- * agent that holds nothing back, then through the real one, which lets 10,000 lines a second through.
+ * One server writes far more than anybody reads, one subscriber reads, one has stopped reading: through an agent that
+ * holds nothing back, through the real one, which lets 10,000 lines a second through, and once more than can be stored.
  */
 export async function flood(bench: Bench): Promise<Finding[]> {
+  const simulated = await observeSource(bench, (panel) => simulatedSource(bench, panel, FLOOD));
+  const real = await observeSource(bench, (panel) => realSource(bench, panel, FLOOD));
+  const torrent = await observeSource(bench, (panel) => simulatedSource(bench, panel, TORRENT));
+  const simulatedName = describe(FLOOD, 'an agent without a throttle');
+  const realName = describe(FLOOD, 'the real agent and a real process');
+  const torrentName = describe(TORRENT, 'an agent without a throttle');
   return [
-    ...(await floodThrough(bench, 'agent without a throttle', writeSimulated)),
-    ...(await floodThrough(bench, 'real agent, real process', writeReal)),
+    ...judgePanel(simulatedName, simulated.observed),
+    judgeLag(simulatedName, simulated.observed),
+    ...judgePanel(realName, real.observed),
+    judgeLag(realName, real.observed),
+    ...judgePanel(torrentName, torrent.observed),
+    ...torrent.findings,
   ];
 }
 
-type Write = (bench: Bench, panel: Panel) => Promise<{ serverId: string; start(): Promise<void> }>;
+function describe({ linesPerSecond, seconds }: Rate, through: string): string {
+  return `${count(linesPerSecond)} lines/s for ${seconds} s through ${through}`;
+}
 
-async function floodThrough(bench: Bench, name: string, prepare: Write): Promise<Finding[]> {
+async function observeSource(bench: Bench, open: (panel: Panel) => Promise<Source>) {
   const database = await bench.databases.createDatabase();
   bench.defer(() => database.drop());
   const panel = await startPanel({ database, directory: bench.directory });
   bench.defer(() => panel.stop());
-  const { serverId, start } = await prepare(bench, panel);
-  const watchers = await openWatchers(bench, panel, serverId);
-  const observed = await observe(panel, serverId, watchers, start);
-  return judge(name, observed);
+  const source = await open(panel);
+  let findings: Finding[] = [];
+  const observed = await observeFlood({
+    bench,
+    panel,
+    serverId: source.serverId,
+    async flood() {
+      findings = await source.flood();
+    },
+  });
+  return { observed, findings };
 }
 
-async function writeSimulated(bench: Bench, panel: Panel) {
+async function simulatedSource(bench: Bench, panel: Panel, rate: Rate): Promise<Source> {
   const { node, server } = await createConsoleServer(panel.api);
   const agent = startRole<SimulatedAgentRole>('simulated-agent');
   bench.defer(() => agent.stop());
@@ -74,144 +89,90 @@ async function writeSimulated(bench: Bench, panel: Panel) {
   await agent.call('connect', { ...address, url: panel.socketUrl });
   return {
     serverId: server.id,
-    async start() {
+    async flood() {
+      const { linesPerSecond, seconds } = rate;
       const limits = { batchLines: null, undeliveredMaxLines: null };
-      const durationMs = SECONDS * 1000;
-      const load = { ...limits, durationMs, lineBytes: LINE_BYTES, linesPerSecond: LINES_PER_SECOND };
-      bench.note(describeAgent(await agent.call('write', load)));
+      const load = { ...limits, durationMs: seconds * 1000, lineBytes: LINE_BYTES, linesPerSecond };
+      return [judgeBackPressure(rate, await agent.call('write', load))];
     },
   };
 }
 
-function describeAgent({ blockedMs, unacknowledgedMaxBytes, droppedLines }: LoadResult): string {
-  return (
-    `the agent had at most ${count(unacknowledgedMaxBytes / 1024)} KiB unacknowledged, ` +
-    `waited ${milliseconds(blockedMs)} for the panel and gave up ${count(droppedLines)} lines`
-  );
-}
-
-async function writeReal(bench: Bench, panel: Panel) {
+async function realSource(bench: Bench, panel: Panel, { linesPerSecond, seconds }: Rate): Promise<Source> {
   const { node, server } = await createConsoleServer(panel.api, GAME_SCRIPT);
   const agent = await startRealAgent(panel, node, bench.directory);
   bench.defer(() => agent.stop());
   await runServer(panel, server.id);
-  bench.defer(() => panel.api.send('POST', `/api/servers/${server.id}/kill`));
+  bench.defer(() => killServer(panel, server.id));
   return {
     serverId: server.id,
-    async start() {
+    async flood() {
+      const { pool } = panel.database;
+      const lastSeq = (await lastStoredSeq(pool, server.id)) + linesPerSecond * seconds;
       const agentMemory = watchMemory(agent.pid);
-      const command = writeCommand(LINES_PER_SECOND, SECONDS, LINE_BYTES);
+      const command = writeCommand(linesPerSecond, seconds, LINE_BYTES);
       await panel.api.send('POST', `/api/servers/${server.id}/command`, { command });
-      await waitUntil('the game has written all', SECONDS * 3000, () => hasLine(panel, server.id, 'done'));
-      bench.note(`the agent used at most ${megabytes(agentMemory.stop())}`);
+      // Not a line of the game that says so: the agent may have to throw it away.
+      const isOver = async () => (await lastStoredSeq(pool, server.id)) >= lastSeq;
+      await waitUntil('every line is stored or given up', FLOOD_TIMEOUT_MS, isOver);
+      bench.note(`the real agent used at most ${megabytes(agentMemory.stop())}`);
+      return [];
     },
   };
 }
 
-async function hasLine(panel: Panel, serverId: string, line: string): Promise<boolean> {
-  await delay(100);
-  const { data } = await panel.api.send<{ data: { data: string }[] }>(
-    'GET',
-    `/api/servers/${serverId}/logs?limit=20`,
-  );
-  return data.some((entry) => entry.data.trim() === line);
-}
-
-async function openWatchers(bench: Bench, panel: Panel, serverId: string): Promise<Watchers> {
-  const healthy = startRole<SwarmRole>('swarm');
-  const paused = startRole<SwarmRole>('swarm');
-  bench.defer(() => Promise.all([healthy.stop(), paused.stop()]));
-  const url = `${panel.socketUrl}?token=${panel.api.token()}`;
-  const options = { url, serverId, subscribers: 1, mode: 'latency' as const };
-  await Promise.all([healthy.call('connect', options), paused.call('connect', options)]);
-  return { healthy, paused };
-}
-
-async function observe(
-  panel: Panel,
-  serverId: string,
-  { healthy, paused }: Watchers,
-  start: () => Promise<void>,
-): Promise<Observed> {
-  const before = residentMb(panel.pid);
-  const firstSeq = (await healthy.call('progress')).slowestSeq + 1;
-  const memory = watchMemory(panel.pid);
-  const prober = startProber(`${panel.url}/health`);
-  await paused.call('pause');
-  await start();
-  const grownMb = memory.stop() - before;
-  const health = await prober.stop();
-  await paused.call('resume');
-  const lastSeq = await storedSeq(panel, serverId);
-  await reach(healthy, lastSeq);
-  await reach(paused, lastSeq);
-  return {
-    grownMb,
-    health,
-    lag: await healthy.call('takeLatencies'),
-    healthy: await healthy.call('progress'),
-    paused: await paused.call('progress'),
-    sentLines: lastSeq - firstSeq + 1,
-  };
-}
-
-/** The last number that the database has, once it no longer moves. */
-async function storedSeq(panel: Panel, serverId: string): Promise<number> {
-  let last = -1;
-  await waitUntil('everything is stored', STORE_TIMEOUT_MS, async () => {
-    const { rows } = await panel.database.pool.query<{ lastSeq: string }>(
-      'SELECT "lastSeq" FROM "ServerConsole" WHERE "serverId" = $1',
-      [serverId],
-    );
-    const now = Number(rows[0]?.lastSeq ?? 0);
-    const isStill = now === last;
-    last = now;
-    await delay(500);
-    return isStill;
-  });
-  return last;
-}
-
-/** Gives a subscriber time to be told of everything; whether it was, its counts say. */
-async function reach(watcher: RoleProcess<SwarmRole>, lastSeq: number): Promise<void> {
-  const isThere = async () => (await watcher.call('progress')).slowestSeq >= lastSeq;
-  await waitUntil('a subscriber knows of every line', CATCH_UP_TIMEOUT_MS, isThere).catch(() => {});
-}
-
-function judge(name: string, { grownMb, health, lag, healthy, paused, sentLines }: Observed): Finding[] {
-  const flooded = `${count(LINES_PER_SECOND)} lines/s for ${SECONDS} s, ${name}`;
+function judgePanel(name: string, { grownMb, health, healthy, paused, lines }: Observed): Finding[] {
   return [
     {
-      measure: `${flooded}: growth of the panel's memory`,
+      measure: `${name}: growth of the panel's memory`,
       target: `< ${MEMORY_TARGET_MB} MB`,
       measured: megabytes(grownMb),
       isMet: grownMb < MEMORY_TARGET_MB,
     },
     {
-      measure: `${flooded}: slowest of ${health.count} answers of /health`,
+      measure: `${name}: slowest of ${health.count} answers of /health`,
       target: `< ${HEALTH_TARGET_MS} ms`,
       measured: `${milliseconds(health.maxMs)} (p99 ${milliseconds(percentile(health, 0.99))})`,
       isMet: health.maxMs < HEALTH_TARGET_MS,
     },
-    {
-      measure: `${flooded}: the reading subscriber is behind by at most`,
-      target: `≤ ${LAG_TARGET_MS} ms`,
-      measured: `${milliseconds(lag.maxMs)} (p99 ${milliseconds(percentile(lag, 0.99))})`,
-      isMet: lag.count > 0 && lag.maxMs <= LAG_TARGET_MS,
-    },
-    accounting(`${flooded}: lines the reading subscriber got or was told of`, healthy, sentLines),
-    accounting(`${flooded}: lines the paused subscriber got or was told of`, paused, sentLines),
+    accounting(`${name}: what the reading subscriber got or was told of`, healthy, lines),
+    accounting(`${name}: what the paused subscriber got or was told of`, paused, lines),
   ];
 }
 
-function accounting(measure: string, progress: Progress, sentLines: number): Finding {
+function judgeLag(name: string, { lag }: Observed): Finding {
+  return {
+    measure: `${name}: the reading subscriber is behind by at most`,
+    target: `≤ ${LAG_TARGET_MS} ms`,
+    measured: `${milliseconds(lag.maxMs)} (p99 ${milliseconds(percentile(lag, 0.99))})`,
+    isMet: lag.count > 0 && lag.maxMs <= LAG_TARGET_MS,
+  };
+}
+
+function judgeBackPressure(
+  rate: Rate,
+  { blockedMs, unacknowledgedMaxBytes, droppedLines }: LoadResult,
+): Finding {
+  const kilobytes = (bytes: number) => `${count(bytes / 1024)} KiB`;
+  return {
+    measure: `${describe(rate, 'an agent without a throttle')}: the panel holds it back`,
+    target: `≤ ${kilobytes(UNACKNOWLEDGED_TARGET_BYTES)} under way`,
+    measured:
+      `${kilobytes(unacknowledgedMaxBytes)}; it waited ${milliseconds(blockedMs)}, ` +
+      `gave up and announced ${count(droppedLines)} lines`,
+    isMet: blockedMs > 0 && unacknowledgedMaxBytes <= UNACKNOWLEDGED_TARGET_BYTES,
+  };
+}
+
+/** Each line arrives once or is announced once. */
+function accounting(measure: string, progress: Progress, lines: number): Finding {
   const { delivered, announced, missed, repeated } = progress;
-  const unknown = sentLines - delivered - announced;
+  const unknown = lines - delivered - announced;
   return {
     measure,
     target: 'all, none twice',
     measured:
-      `${count(delivered)} + ${count(announced)} announced = ${count(sentLines)}` +
+      `${count(delivered)} + ${count(announced)} announced = ${count(lines)}` +
       (unknown === 0 ? '' : ` − ${count(unknown)} LOST IN SILENCE`) +
       (repeated === 0 ? '' : `, ${count(repeated)} TWICE`),
     isMet: unknown === 0 && missed === 0 && repeated === 0,

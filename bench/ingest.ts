@@ -5,7 +5,7 @@ import { median } from './harness/histogram.js';
 import { type Panel, startPanel } from './harness/panel.js';
 import { waitUntil } from './harness/process.js';
 import { createRawTable, insertRaw } from './harness/raw-insert.js';
-import { runServer, startRealAgent } from './harness/real-agent.js';
+import { killServer, runServer, startRealAgent } from './harness/real-agent.js';
 import { count, type Finding } from './harness/report.js';
 import { startRole } from './harness/role.js';
 import { createConsoleServer } from './harness/seed.js';
@@ -70,7 +70,7 @@ async function everyLine(bench: Bench, panel: Panel): Promise<Finding[]> {
       },
     ];
   } finally {
-    await panel.api.send('POST', `/api/servers/${server.id}/kill`);
+    await killServer(panel, server.id);
     await Promise.all([agent.stop(), watcher.stop()]);
   }
 }

@@ -26,9 +26,8 @@ const AGENT_STUBS = /^(ssh2|cpu-features|protobufjs|@grpc\/grpc-js|@grpc\/proto-
 /** Optional accelerators of ws: it does without them when, and only when, they are not found. */
 const AGENT_EXTERNALS = ['bufferutil', 'utf-8-validate'];
 
-/** CommonJS packages in an ES module. */
-const AGENT_BANNER = `#!/usr/bin/env node
-import { createRequire as createRequireForBundle } from 'node:module';
+/** What CommonJS packages in an ES module expect to find. */
+const COMMONJS_BANNER = `import { createRequire as createRequireForBundle } from 'node:module';
 const require = createRequireForBundle(import.meta.url);
 const __filename = import.meta.filename;
 const __dirname = import.meta.dirname;`;
@@ -47,7 +46,7 @@ export async function build() {
   // Built aside and then put in place, so that nobody starts from half of it.
   const next = `${DIST}.${process.pid}`;
   try {
-    await Promise.all([transpilePanel(next), bundleAgent(next)]);
+    await Promise.all([transpilePanel(next), bundleClient(next), bundleAgent(next)]);
     for (const name of ['migrations', 'templates']) {
       cpSync(path.join(ROOT, 'prisma', name), path.join(next, 'prisma', name), { recursive: true });
     }
@@ -62,7 +61,8 @@ function generateClient() {
   const stamp = hashOf(['prisma/schema.prisma', 'prisma.config.ts', 'package.json']);
   if (readStamp(GENERATED) === stamp) return;
   const cli = path.join(path.dirname(require.resolve('prisma/package.json')), 'build/index.js');
-  execFileSync(process.execPath, [cli, 'generate'], { cwd: ROOT, stdio: ['ignore', 'ignore', 'inherit'] });
+  // What it says is part of the error when it fails, and nobody's concern when it does not.
+  execFileSync(process.execPath, [cli, 'generate'], { cwd: ROOT, stdio: 'pipe' });
   writeFileSync(path.join(GENERATED, STAMP), stamp);
 }
 
@@ -70,13 +70,30 @@ function generateClient() {
 async function transpilePanel(outdir) {
   const esbuild = await import('esbuild');
   await esbuild.build({
-    entryPoints: filesIn('src').filter((file) => file.endsWith('.ts')),
+    entryPoints: filesIn('src').filter((file) => file.endsWith('.ts') && !file.startsWith('src/generated')),
     absWorkingDir: ROOT,
     outbase: 'src',
     outdir,
     platform: 'node',
     format: 'esm',
     target: 'node20',
+    logLevel: 'warning',
+  });
+}
+
+/** Prisma's client with its runtime: the package, 100 MB with what it draws in, is needed to build, not to run. */
+async function bundleClient(outdir) {
+  const esbuild = await import('esbuild');
+  await esbuild.build({
+    entryPoints: ['src/generated/prisma/client.ts'],
+    absWorkingDir: ROOT,
+    outbase: 'src',
+    outdir,
+    bundle: true,
+    platform: 'node',
+    format: 'esm',
+    target: 'node20',
+    banner: { js: COMMONJS_BANNER },
     logLevel: 'warning',
   });
 }
@@ -95,7 +112,7 @@ async function bundleAgent(outdir) {
     minifyWhitespace: true,
     legalComments: 'none',
     external: AGENT_EXTERNALS,
-    banner: { js: AGENT_BANNER },
+    banner: { js: `#!/usr/bin/env node\n${COMMONJS_BANNER}` },
     logLevel: 'warning',
     plugins: [
       {

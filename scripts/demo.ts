@@ -12,6 +12,7 @@ import {
   findNode,
   install,
   remove,
+  signIn,
   start,
   stop,
   watch,
@@ -19,6 +20,7 @@ import {
 
 const DEFAULT_URL = 'http://127.0.0.1:3000';
 const INTERRUPTED_EXIT_CODE = 130;
+const PROGRESS_STEP_PERCENT = 10;
 const USAGE = `npm run demo [-- --keep] [-- --template NAME]
 
 Runs a real game server on the panel at PANEL_URL (${DEFAULT_URL}), through its public API only.
@@ -34,6 +36,9 @@ interface Session {
   /** What is to be removed at the end, also after Ctrl-C. */
   server: DemoServer | undefined;
   live: Live | undefined;
+  /** A request that makes a server: until it is answered nobody knows what to remove. */
+  creating: Promise<unknown> | undefined;
+  isInterrupted: boolean;
 }
 
 const { values } = parseArgs({
@@ -50,8 +55,11 @@ async function run(keep: boolean, templateName: string | undefined): Promise<voi
     keep,
     server: undefined,
     live: undefined,
+    creating: undefined,
+    isInterrupted: false,
   };
   process.once('SIGINT', () => {
+    session.isInterrupted = true;
     printFailure('Interrupted.');
     cleanUp(session)
       .catch((error: Error) => printFailure(error.message))
@@ -61,6 +69,8 @@ async function run(keep: boolean, templateName: string | undefined): Promise<voi
     await tour(session, templateName);
     session.output.summary();
   } catch (error) {
+    // Whoever interrupted has seen why, and the cleaning up is under way.
+    if (session.isInterrupted) return;
     if (!(error instanceof DemoFailure)) throw error;
     printFailure(error.message);
     process.exitCode = 1;
@@ -74,7 +84,7 @@ async function tour(session: Session, templateName: string | undefined): Promise
   const { api, output, keep } = session;
   await output.step('Sign in', async () => {
     const credentials = await readCredentials();
-    await api.login(credentials);
+    await signIn(api, credentials);
     output.say(`${credentials.email} at ${api.url}`);
   });
   const node = await output.step('Choose a node', async () => {
@@ -123,8 +133,12 @@ async function installFirstPossible(session: Session, node: Node, templateName: 
 
 async function createSubscribed(session: Session, node: Node, game: Game) {
   const { api, output } = session;
-  const server = await createServer(api, node, game);
-  session.server = server;
+  const creating = createServer(api, node, game).then((server) => {
+    session.server = server;
+    return server;
+  });
+  session.creating = creating;
+  const server = await creating;
   output.say(`${server.name} (${server.id}), port ${server.port}`);
   const live = await openLive({
     url: api.url,
@@ -132,14 +146,18 @@ async function createSubscribed(session: Session, node: Node, game: Game) {
     serverId: server.id,
     listener: {
       onLine: output.consoleLine,
-      onProgress: (phase, percent, message) =>
-        output.say(
-          `${phase}${percent === null ? '' : ` ${Math.round(percent)} %`}${message ? `: ${message}` : ''}`,
-        ),
+      onProgress: (phase, percent, message) => output.progress(describeProgress(phase, percent, message)),
     },
   });
   session.live = live;
   return { server, live };
+}
+
+/** In steps, so that a download does not fill the screen. */
+function describeProgress(phase: string, percent: number | null, message: string | undefined): string {
+  const done =
+    percent === null ? '' : ` ${Math.floor(percent / PROGRESS_STEP_PERCENT) * PROGRESS_STEP_PERCENT} %`;
+  return `${phase}${done}${percent === null && message ? `: ${message}` : ''}`;
 }
 
 async function removeServer(session: Session): Promise<void> {
@@ -151,6 +169,7 @@ async function removeServer(session: Session): Promise<void> {
 }
 
 async function cleanUp(session: Session): Promise<void> {
+  await session.creating?.catch(() => {});
   if (!session.server) return;
   const { name, id } = session.server;
   if (session.keep) {

@@ -54,7 +54,8 @@ export async function startPanel(options: PanelOptions): Promise<StartedPanel> {
   const localNode = config.LOCAL_AGENT ? describeLocalNode(config) : null;
   const { newAdmin, localNodeSecret } = await seed({
     prisma: database.prisma,
-    passwords: createPasswords(),
+    // Made only if there is an administrator to make: each begins with a hash of 19 MB.
+    passwords: { hash: (password) => createPasswords().hash(password) },
     secrets: createSecrets(keys.secretsKey),
     admin: { email: config.ADMIN_EMAIL, password: config.ADMIN_PASSWORD },
     localNode,

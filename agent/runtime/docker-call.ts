@@ -1,7 +1,7 @@
 import type Docker from 'dockerode';
 
 /** What most calls may take; an engine whose disk is busy answers slowly but does answer. */
-export const CALL_TIMEOUT_MS = 30_000;
+const CALL_TIMEOUT_MS = 30_000;
 
 /**
  * A call that answers in time or rejects. The signal alone is not enough: dockerode never settles a call whose

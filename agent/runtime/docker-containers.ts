@@ -2,7 +2,7 @@ import type Docker from 'dockerode';
 import type { Logger } from 'pino';
 import { callEngine } from './docker-call.js';
 import { type ContainerRole, Label } from './docker-create.js';
-import { engineMessage, engineStatus, isMissing } from './docker-errors.js';
+import { DockerError, engineMessage, engineStatus, isMissing } from './docker-errors.js';
 
 const CREATE_TIMEOUT_MS = 60_000;
 /** Removing unmounts and deletes the container's own layer, which takes its time on a busy disk. */
@@ -78,19 +78,19 @@ export function createContainerStore(docker: Docker, nodeId: string, log: Logger
   }
 }
 
-function creationFailure(error: unknown, options: Docker.ContainerCreateOptions): Error {
+function creationFailure(error: unknown, options: Docker.ContainerCreateOptions): DockerError {
   const message = engineMessage(error);
   if (engineStatus(error) === 409) {
     // Ours were removed before: whatever still has the name is somebody else's, and stays.
-    const reason = `another container on this node is called ${options.name} and does not belong to this server`;
-    return new Error(reason, { cause: error });
+    const sentence = `another container on this node is called ${options.name} and does not belong to this server`;
+    return new DockerError('container.name_taken', sentence, { cause: error });
   }
   if (isMissing(error) && /image/i.test(message)) {
-    return new Error(`the image ${options.Image} is not on this node: install the server again`, {
-      cause: error,
-    });
+    const sentence = `the image ${options.Image} is not on this node: install the server again`;
+    return new DockerError('image.missing', sentence, { cause: error });
   }
-  return new Error(`the container ${options.name} could not be made: ${message}`, { cause: error });
+  const sentence = `the container ${options.name} could not be made: ${message}`;
+  return new DockerError('container.failed', sentence, { cause: error });
 }
 
 function withoutDiskLimit(options: Docker.ContainerCreateOptions): Docker.ContainerCreateOptions {

@@ -1,3 +1,15 @@
+/** A server could not be made or started; the sentence is for its owner, the code for programs. */
+export class DockerError extends Error {
+  override name = 'DockerError';
+  constructor(
+    readonly code: 'port.in_use' | 'image.missing' | 'container.name_taken' | 'container.failed',
+    message: string,
+    options?: ErrorOptions,
+  ) {
+    super(message, options);
+  }
+}
+
 /** The HTTP status that the engine refused with; null when it did not answer at all. */
 export function engineStatus(error: unknown): number | null {
   if (!(error instanceof Error) || !('statusCode' in error)) return null;
@@ -17,13 +29,14 @@ export function engineMessage(error: unknown): string {
 export const isMissing = (error: unknown): boolean => engineStatus(error) === 404;
 
 /** Why a container did not start, as a sentence that its owner can act on. */
-export function startFailure(error: unknown, containerName: string): Error {
+export function startFailure(error: unknown, containerName: string): DockerError {
   const message = engineMessage(error);
   const port =
     message.match(/:(\d+) failed: port is already allocated/)?.[1] ??
     message.match(/listen (?:tcp|udp)[46]? \S*:(\d+): bind: address already in use/)?.[1];
   if (port !== undefined) {
-    return new Error(`port ${port} is already in use on this node`, { cause: error });
+    return new DockerError('port.in_use', `port ${port} is already in use on this node`, { cause: error });
   }
-  return new Error(`the container ${containerName} did not start: ${message}`, { cause: error });
+  const sentence = `the container ${containerName} did not start: ${message}`;
+  return new DockerError('container.failed', sentence, { cause: error });
 }

@@ -1,5 +1,6 @@
 import { Socket } from 'node:net';
 import type Docker from 'dockerode';
+import { callEngine } from './docker-call.js';
 
 export interface ServerInput {
   /** Connect before the container starts, so that its first read finds an open input. */
@@ -57,7 +58,7 @@ export function createInput(container: Docker.Container): ServerInput {
 }
 
 async function attach(container: Docker.Container): Promise<Socket> {
-  const stream = await container.attach({ hijack: true, stream: true, stdin: true });
+  const stream = await callEngine(() => container.attach({ hijack: true, stream: true, stdin: true }));
   if (!(stream instanceof Socket)) throw new Error('the engine did not hand over the connection');
   // An error is followed by 'close', and that is what matters; nothing is ever sent to us on this connection.
   stream.on('error', () => undefined);

@@ -5,7 +5,7 @@ import { type ContainerSetting, installContainer } from './docker-create.js';
 import { engineMessage } from './docker-errors.js';
 import { followOutput } from './docker-output.js';
 import { waitForExit } from './docker-server.js';
-import { InstallError, type InstallListener, type ServerPlan } from './runtime.js';
+import { InstallError, type InstallListener, type ServerExit, type ServerPlan } from './runtime.js';
 
 /**
  * Run the template's install script in a container of its own, to its end, and remove that container whatever
@@ -34,9 +34,13 @@ export async function runInstallScript(options: {
     signal.throwIfAborted();
     await output.finish();
     if (exit === null || exit.exitCode === 0) return;
-    const how = exit.oomKilled ? 'ran out of memory' : `failed with code ${exit.exitCode}`;
-    throw new InstallError(`the install script ${how}`, exit.exitCode);
+    throw new InstallError(`the install script ${describeFailure(exit)}`, exit.exitCode);
   } finally {
     await containers.remove(container.id);
   }
+}
+
+function describeFailure({ exitCode, oomKilled }: ServerExit): string {
+  if (oomKilled) return 'ran out of memory';
+  return exitCode === null ? 'was removed while it ran' : `failed with code ${exitCode}`;
 }

@@ -40,28 +40,29 @@ export async function readLog(
     .finally(() => clearTimeout(timer));
 
   let isPaused = false;
+  let failure: unknown = null;
   const frames = createFrameReader();
   const drain = () => {
-    // Many of the engine's chunks, each of which is one entry, become one piece here.
-    while (!isPaused && !control.signal.aborted) {
-      const bytes = stream.read();
-      if (!Buffer.isBuffer(bytes)) return;
-      if (!onEntries(frames.read(bytes))) control.abort();
+    try {
+      // Many of the engine's chunks, each of which is one entry, become one piece here.
+      while (!isPaused && !control.signal.aborted) {
+        const bytes = stream.read();
+        if (!Buffer.isBuffer(bytes)) return;
+        if (!onEntries(frames.read(bytes))) control.abort();
+      }
+    } catch (error) {
+      failure = error;
+      control.abort();
     }
   };
 
   const ended = new Promise<boolean>((resolve, reject) => {
-    stream.on('readable', () => {
-      try {
-        drain();
-      } catch (error) {
-        reject(error);
-        control.abort();
-      }
-    });
+    stream.on('readable', drain);
     stream.on('end', () => resolve(true));
-    stream.on('error', (error) => (control.signal.aborted ? resolve(false) : reject(error)));
-    stream.on('close', () => resolve(false));
+    stream.on('error', (error) => {
+      if (!control.signal.aborted) reject(error);
+    });
+    stream.on('close', () => (failure === null ? resolve(false) : reject(failure)));
   });
 
   return {
@@ -71,7 +72,7 @@ export async function readLog(
     resume() {
       isPaused = false;
       // Not here and now: the caller is in the middle of something, and may pause again.
-      setImmediate(() => stream.emit('readable'));
+      setImmediate(drain);
     },
     interrupt: () => control.abort(),
     ended,

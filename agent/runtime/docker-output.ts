@@ -95,7 +95,7 @@ export function followOutput(options: {
         const isComplete = await readFromPosition();
         if (isComplete && isLast) break;
         retryMs = RETRY_MIN_MS;
-        if (isComplete) await wait(retryMs);
+        if (isComplete && !hasEnded) await wait(retryMs);
       } catch (error) {
         if (isMissing(error)) break;
         if (isStopped) break;

@@ -81,14 +81,14 @@ export async function createDockerRuntime(options: {
       try {
         await input.open();
         await callEngine((abortSignal) => container.start({ abortSignal }), START_TIMEOUT_MS);
+        const { State } = await inspectContainer(container);
+        const startedAt = new Date(State.StartedAt);
+        return followServer({ container, startedAt, input, cursor: null, listener, log });
       } catch (error) {
         input.close();
         await containers.remove(container.id);
         throw startFailure(error, plan.containerName);
       }
-      const { State } = await inspectContainer(container);
-      const startedAt = new Date(State.StartedAt);
-      return followServer({ container, startedAt, input, cursor: null, listener, log });
     },
 
     async adopt(uuid, cursor, listener) {

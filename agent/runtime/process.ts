@@ -44,9 +44,9 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
   const shimsDirectory = join(options.dataDir, 'shims');
   mkdirSync(shimsDirectory, { recursive: true, mode: 0o700 });
   const cgroupParents = findCgroupParents();
-  if (cgroupParents === null)
-    log.warn('no control groups here: servers run without memory and process limits');
-  else log.info({ controllers: cgroupParents.controllers }, 'servers are limited by control groups');
+  const controllers = cgroupParents?.controllers ?? [];
+  if (controllers.length > 0) log.info({ controllers }, 'servers are limited by control groups');
+  else log.warn('no usable control groups: servers run without limits of memory, CPU and processes');
   const meterOf = createUsageMeters();
 
   function directoryOf(uuid: string, suffix = ''): string {
@@ -59,6 +59,12 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
     await clear(directory);
     mkdirSync(directory, { mode: 0o700 });
     const isInstallation = suffix === INSTALL_SUFFIX;
+    const cgroupDirectories = createCgroup(cgroupParents, `${plan.uuid}${suffix}`, {
+      memoryMb: isInstallation ? Math.max(plan.memoryMb, INSTALL_MEMORY_MIN_MB) : plan.memoryMb,
+      cpuCores: plan.cpuCores,
+    });
+    // What an agent started that was killed before it could be recorded.
+    await killCgroup(cgroupDirectories);
     const record = await launchShim({
       shimCommand,
       directory,
@@ -69,10 +75,7 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
         directory: plan.directory,
         uid,
         gid,
-        cgroupDirectories: createCgroup(cgroupParents, `${plan.uuid}${suffix}`, {
-          memoryMb: isInstallation ? Math.max(plan.memoryMb, INSTALL_MEMORY_MIN_MB) : plan.memoryMb,
-          cpuCores: plan.cpuCores,
-        }),
+        cgroupDirectories,
         endsWithAgent: isInstallation,
       },
     });

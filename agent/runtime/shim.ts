@@ -1,6 +1,5 @@
 import { closeSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
-import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
 import { identifyProcess } from '../process-identity.js';
 import { removeCgroup } from './cgroups.js';
@@ -27,9 +26,10 @@ export async function runShim(directory: string): Promise<void> {
   process.chdir(directory);
   // Terminals and service managers signal whole groups; the game ends by the agent's order only.
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP', 'SIGPIPE'] as const) process.on(signal, () => {});
+  // Cut short when the agent ended while it was writing: then this ends here, with nothing started.
   const launch = JSON.parse(await text(process.stdin)) as ShimLaunch;
   try {
-    await holdGame(launch, directory);
+    await holdGame(launch);
     tellAgent({ ok: true });
   } catch (error) {
     await removeCgroup(launch.cgroupDirectories);
@@ -47,7 +47,7 @@ function tellAgent(launched: ShimLaunched) {
   }
 }
 
-async function holdGame(launch: ShimLaunch, directory: string): Promise<void> {
+async function holdGame(launch: ShimLaunch): Promise<void> {
   const ring = createOutputRing(RING_BYTES);
   let exit: ShimExit | null = null;
   let connection: { socket: Socket; pump(): void } | null = null;
@@ -85,7 +85,13 @@ async function holdGame(launch: ShimLaunch, directory: string): Promise<void> {
       connection?.pump();
     },
   });
-  writeRecord(launch, game.pid, directory);
+  try {
+    writeRecord(launch, game.pid);
+  } catch (error) {
+    // The directory is gone: a newer agent has given this shim up, and nobody would find the game again.
+    await game.signal('SIGKILL');
+    throw error;
+  }
   void game.ended.then((ended) => {
     exit = ended;
     connection?.pump();
@@ -93,7 +99,8 @@ async function holdGame(launch: ShimLaunch, directory: string): Promise<void> {
   });
 }
 
-function writeRecord(launch: ShimLaunch, gamePid: number, directory: string) {
+/** By a relative path, so that it can never become the record of a later shim in a directory of this name. */
+function writeRecord(launch: ShimLaunch, gamePid: number) {
   const record: ShimRecord = {
     ...identifyProcess(process.pid),
     gamePid,
@@ -102,7 +109,6 @@ function writeRecord(launch: ShimLaunch, gamePid: number, directory: string) {
     runId: launch.runId,
     cgroupDirectories: launch.cgroupDirectories,
   };
-  const path = join(directory, 'shim.json');
-  writeFileSync(`${path}.tmp`, JSON.stringify(record), { mode: 0o600 });
-  renameSync(`${path}.tmp`, path);
+  writeFileSync('shim.json.tmp', JSON.stringify(record), { mode: 0o600 });
+  renameSync('shim.json.tmp', 'shim.json');
 }

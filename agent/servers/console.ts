@@ -1,11 +1,13 @@
 import type { Logger } from 'pino';
 import type { AgentMessage, LogStream } from '../../src/protocol/agent-messages.js';
-import { CONSOLE_BATCH_MAX_BYTES, CONSOLE_BATCH_MS } from '../../src/protocol/limits.js';
+import { CONSOLE_BATCH_MS } from '../../src/protocol/limits.js';
 import type { OutputChunk } from '../runtime/runtime.js';
-import { type ConsoleBatch, type GapReason, toMessage } from './console-batch.js';
+import { createBatchBuilder } from './batch-builder.js';
+import { after, type ConsoleBatch, toMessage } from './console-batch.js';
 import { createConsoleQueue } from './console-queue.js';
 import { type JournalEntry, openJournal } from './journal.js';
-import { createLineSplitter, type LineSplitter, type LineTail, toText } from './line-splitter.js';
+import { toText } from './line-splitter.js';
+import { createOutputSplitters } from './output-splitters.js';
 import { createThrottle } from './throttle.js';
 
 export interface ConsoleOptions {
@@ -24,6 +26,8 @@ export interface Console {
   readonly cursor: string | null;
   readonly lastSeq: number;
   write(chunk: OutputChunk): void;
+  /** The lines of output from this number on that the panel has not acknowledged. */
+  heldLines(fromSeq: number): string[];
   /** Show each line of output to `onLine`, the throttled ones too, until called with null. */
   watch(onLine: ((line: Buffer) => void) | null): void;
   /** Output was lost before it came here; it takes one number, because nobody knows how many lines it was. */
@@ -70,12 +74,11 @@ export function createConsole({
   const lineThrottle = createThrottle(THROTTLE_LINES_PER_SECOND, THROTTLE_LINES_BURST);
   const byteThrottle = createThrottle(THROTTLE_BYTES_PER_SECOND, THROTTLE_BYTES_BURST);
 
-  let splitters = restoreSplitters(restored);
+  const builder = createBatchBuilder(restored?.seq ?? 0);
+  let splitters = createOutputSplitters(restored?.tails ?? null);
   let cursor = restored?.cursor ?? null;
-  let lastSeq = restored?.seq ?? 0;
   /** Lines up to here were numbered by an earlier agent process, or under the panel's eyes. */
-  let settledSeq = lastSeq;
-  let pending: ConsoleBatch[] = [];
+  let settledSeq = builder.lastSeq;
   let isCursorMoved = false;
   let isWriting = false;
   let writeCount = 0;
@@ -85,33 +88,9 @@ export function createConsole({
   let flushTimer: NodeJS.Timeout | null = null;
   let partialTimer: NodeJS.Timeout | null = null;
 
-  function addLine(stream: LogStream, text: string, readAt: Date) {
-    lastSeq += 1;
-    const batch = pending.at(-1);
-    const timestamp = readAt.toISOString();
-    if (
-      batch?.kind === 'lines' &&
-      batch.stream === stream &&
-      batch.data.length + text.length < CONSOLE_BATCH_MAX_BYTES
-    ) {
-      batch.data += `${text}\n`;
-      batch.lastSeq = lastSeq;
-      batch.timestamp = timestamp;
-    } else {
-      pending.push({ kind: 'lines', stream, firstSeq: lastSeq, lastSeq, data: `${text}\n`, timestamp });
-    }
-  }
-
-  function addGap(reason: GapReason) {
-    lastSeq += 1;
-    const batch = pending.at(-1);
-    if (batch?.kind === 'gap' && batch.reason === reason) batch.lastSeq = lastSeq;
-    else pending.push({ kind: 'gap', firstSeq: lastSeq, lastSeq, reason });
-  }
-
   function addOutputLine(stream: LogStream, line: Buffer, readAt: Date) {
-    if (lineThrottle.take(1) && byteThrottle.take(line.length)) addLine(stream, toText(line), readAt);
-    else addGap('throttled');
+    if (lineThrottle.take(1) && byteThrottle.take(line.length)) builder.addLine(stream, toText(line), readAt);
+    else builder.addGap('throttled');
     watcher?.(line);
   }
 
@@ -124,8 +103,7 @@ export function createConsole({
   }
 
   function schedulePartialFlush() {
-    const hasTail = splitters.stdout.tail().data.length > 0 || splitters.stderr.tail().data.length > 0;
-    if (!hasTail) return;
+    if (!splitters.hasTail()) return;
     if (partialTimer === null) partialTimer = setTimeout(flushPartialLinesIfIdle, PARTIAL_LINE_IDLE_MS);
     else partialTimer.refresh();
   }
@@ -152,19 +130,18 @@ export function createConsole({
   function flush() {
     if (flushTimer !== null) clearTimeout(flushTimer);
     flushTimer = null;
-    if (pending.length === 0) return;
+    if (builder.isEmpty || isWriting) return;
     flushedAtMs = performance.now();
-    journal.append(entryOf(pending));
-    for (const batch of pending) queue.push(batch);
-    pending = [];
+    const batches = builder.take();
+    journal.append(entryOf(batches));
+    for (const batch of batches) queue.push(batch);
     isCursorMoved = false;
     journal.compactIfGrown(queue.sizeBytes, () => entryOf(queue.batches()));
     pump();
   }
 
   function entryOf(batches: ConsoleBatch[]): JournalEntry {
-    const tails = { stdout: encodeTail(splitters.stdout), stderr: encodeTail(splitters.stderr) };
-    return { seq: lastSeq, cursor, tails, batches };
+    return { seq: builder.lastSeq, cursor, tails: splitters.tails(), batches };
   }
 
   let isConnected = false;
@@ -188,7 +165,11 @@ export function createConsole({
       return cursor;
     },
     get lastSeq() {
-      return lastSeq;
+      return builder.lastSeq;
+    },
+    heldLines(fromSeq) {
+      const batches = queue.batches().map((batch) => after(batch, fromSeq - 1));
+      return batches.flatMap((batch) => (batch?.kind === 'lines' ? batch.data.split('\n') : []));
     },
     watch(onLine) {
       watcher = onLine;
@@ -200,26 +181,30 @@ export function createConsole({
       isWriting = false;
       cursor = chunk.cursor;
       isCursorMoved = true;
-      if (pending.length > 0) scheduleFlush();
+      if (!builder.isEmpty) scheduleFlush();
       schedulePartialFlush();
     },
     lose(lostBytes) {
       flushPartialLines();
-      addGap('buffer_overflow');
+      builder.addGap('buffer_overflow');
       const amount =
         lostBytes === null ? 'some output' : `about ${Math.ceil(lostBytes / 1024)} KiB of output`;
-      addLine('system', `[Catalyst] The console could not keep up: ${amount} was skipped.`, new Date());
+      builder.addLine(
+        'system',
+        `[Catalyst] The console could not keep up: ${amount} was skipped.`,
+        new Date(),
+      );
       scheduleFlush();
     },
     announce(text) {
-      for (const line of text.split('\n')) addLine('system', `[Catalyst] ${line}`, new Date());
+      for (const line of text.split('\n')) builder.addLine('system', `[Catalyst] ${line}`, new Date());
       scheduleFlush();
     },
     beginRun() {
       flushPartialLines();
       flush();
       cursor = null;
-      splitters = restoreSplitters(null);
+      splitters = createOutputSplitters(null);
       journal.append(entryOf([]));
     },
     endRun() {
@@ -256,16 +241,16 @@ export function createConsole({
   };
 
   function reconcile(storedSeq: number) {
-    const isBehind = storedSeq > lastSeq;
+    const isBehind = storedSeq > builder.lastSeq;
     if (isBehind) {
       // The panel knows higher numbers than this agent has ever given: its data directory is new or older
       // than the panel's. What it numbered meanwhile moves behind what the panel has.
       const by = storedSeq - settledSeq;
       queue.renumber(settledSeq, by);
-      lastSeq += by;
+      builder.skip(by);
     }
     queue.rewind(storedSeq);
-    const nextSeq = queue.batches()[0]?.firstSeq ?? lastSeq + 1;
+    const nextSeq = queue.batches()[0]?.firstSeq ?? builder.lastSeq + 1;
     const isMissing = storedSeq > 0 && nextSeq > storedSeq + 1;
     if (isMissing) {
       queue.prepend({
@@ -275,7 +260,7 @@ export function createConsole({
         reason: 'agent_restarted',
       });
     }
-    settledSeq = lastSeq;
+    settledSeq = builder.lastSeq;
     if (isBehind || isMissing) journal.replace(entryOf(queue.batches()));
   }
 
@@ -284,20 +269,4 @@ export function createConsole({
     if (partialTimer !== null) clearTimeout(partialTimer);
     isConnected = false;
   }
-}
-
-function restoreSplitters(entry: JournalEntry | null): Record<'stdout' | 'stderr', LineSplitter> {
-  return {
-    stdout: createLineSplitter(decodeTail(entry?.tails?.stdout)),
-    stderr: createLineSplitter(decodeTail(entry?.tails?.stderr)),
-  };
-}
-
-function encodeTail(splitter: LineSplitter) {
-  const { data, isContinued } = splitter.tail();
-  return { data: data.toString('base64'), isContinued };
-}
-
-function decodeTail(tail: { data: string; isContinued: boolean } | undefined): LineTail {
-  return { data: Buffer.from(tail?.data ?? '', 'base64'), isContinued: tail?.isContinued ?? false };
 }

@@ -39,7 +39,7 @@ export function judgeFailure(reason: string, at: Date, history: History, timings
 
 function describe({ exitCode, oomKilled }: ServerExit): string {
   if (oomKilled) return 'ran out of memory and was killed';
-  if (exitCode === null) return 'ended while the agent was not running';
+  if (exitCode === null) return 'ended while nothing watched it, so its exit code is not known';
   return exitCode > 128 && exitCode < 160
     ? `ended by signal ${exitCode - 128} (code ${exitCode})`
     : `exited with code ${exitCode}`;

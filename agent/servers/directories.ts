@@ -31,9 +31,16 @@ const UNREACHABLE_ROOT = '/var/lib/catalyst-agent';
 export function createServerDirectories(options: DirectoriesOptions): ServerDirectories {
   const { uid, gid, log } = options;
   const root = chooseRoot(options);
-  mkdirSync(root, { recursive: true });
-  // Servers reach their own directory by name and cannot list the others'.
-  if (uid !== null) chmodSync(root, 0o711);
+
+  function makeRoot() {
+    mkdirSync(root, { recursive: true });
+    if (uid === null) return;
+    // Servers reach their own directory by name and cannot list the others'.
+    chmodSync(root, 0o711);
+    const { unreachableRoot = UNREACHABLE_ROOT } = options;
+    if (!root.startsWith(`${unreachableRoot}/`)) return;
+    for (const path of [unreachableRoot, dirname(root)]) chmodSync(path, 0o711);
+  }
 
   function pathOf(uuid: string): string {
     if (!UUID_PATTERN.test(uuid)) throw new Error('Not the UUID of a server.');
@@ -44,6 +51,7 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
     pathOf,
     prepare(uuid) {
       const path = pathOf(uuid);
+      makeRoot();
       try {
         mkdirSync(path, { mode: 0o750 });
       } catch (error) {
@@ -81,10 +89,7 @@ function chooseRoot({
   const name = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 12);
   const reachable = join(unreachableRoot, name, 'servers');
   // Servers that were put elsewhere once stay there, also when the way has been cleared since.
-  if (obstacle === null && !hasEntries(reachable)) return root;
-  mkdirSync(reachable, { recursive: true });
-  for (const path of [unreachableRoot, dirname(reachable)]) chmodSync(path, 0o711);
-  if (obstacle === null) return reachable;
+  if (obstacle === null) return hasEntries(reachable) ? reachable : root;
   log.warn(
     { obstacle, uid, directory: reachable },
     'the user of the servers cannot enter the data directory; their files are kept elsewhere',

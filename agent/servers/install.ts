@@ -15,6 +15,7 @@ export interface Installation {
 /** Progress of the same phase is told at most so often. */
 const PROGRESS_INTERVAL_MS = 500;
 const PULL_LINE_STEP_PERCENT = 20;
+const MESSAGE_MAX_LENGTH = 1500;
 
 /** Install with output and progress on the console. Rejects with a `Refusal` that says why it failed. */
 export async function runInstallation(installation: Installation): Promise<{ containerId: string | null }> {
@@ -71,7 +72,7 @@ function reportProgress({ plan, console, publish }: Installation) {
         serverId: plan.serverId,
         phase,
         percent,
-        ...(message !== undefined && { message }),
+        ...(message !== undefined && { message: message.slice(0, MESSAGE_MAX_LENGTH) }),
       });
     },
   };

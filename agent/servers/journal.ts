@@ -44,9 +44,12 @@ export function openJournal(path: string, log: Logger): { journal: Journal; rest
   let descriptor = openSync(path, 'a', 0o600);
   let sizeBytes = loadedBytes;
   let isFailing = false;
+  let isClosed = false;
 
   /** A full disk must not end the game's console: it goes on, and only the resumption suffers. */
   function attempt(write: () => void) {
+    // The number of a closed file may be another file's by now.
+    if (isClosed) return;
     try {
       write();
     } catch (error) {
@@ -75,6 +78,11 @@ export function openJournal(path: string, log: Logger): { journal: Journal; rest
     });
   }
 
+  function close() {
+    if (!isClosed) closeSync(descriptor);
+    isClosed = true;
+  }
+
   const restored = merge(entries);
   // A torn last line must not have the next entry written behind it.
   if (isDamaged && restored !== null) replace(restored);
@@ -95,9 +103,9 @@ export function openJournal(path: string, log: Logger): { journal: Journal; rest
         if (isFailing || sizeBytes > Math.max(COMPACT_MIN_BYTES, neededBytes * 2)) replace(entry());
       },
       replace,
-      close: () => closeSync(descriptor),
+      close,
       remove() {
-        closeSync(descriptor);
+        close();
         rmSync(path, { force: true });
       },
     },

@@ -55,6 +55,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const beginning = { reason: null, exitCode: null, oomKilled: false, startedAt: null, runningAt: null };
     status.update({ ...beginning, state: 'starting', desired: 'running', intent: null });
     console.beginRun();
+    status.remember({ runFirstSeq: console.lastSeq + 1 });
     const plan = toPlan(status.record, directories.prepare(uuid));
     const output = watchOutput();
     attach(await runtime.start(plan, output.listener), output);
@@ -76,13 +77,17 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
   /** Output goes to the console, and while the server starts, it is looked at for the sign that it has. */
   function watchOutput(): OutputFollower {
-    const { state, launch } = status.record;
+    const { state, launch, runFirstSeq } = status.record;
     if (state === 'starting' && launch.startupDetection !== null) {
       try {
         const isStarted = createStartupDetector(launch.startupDetection);
+        // After the chunk that the line is in, so that the line is on its way before the news.
         console.watch((line) => {
-          if (isStarted(line)) becomeRunning();
+          if (isStarted(line)) queueMicrotask(becomeRunning);
         });
+        // An agent may have written the line down and have been killed before it could act on it.
+        const held = console.heldLines(runFirstSeq);
+        if (held.some((line) => isStarted(Buffer.from(line)))) queueMicrotask(becomeRunning);
       } catch (error) {
         log.error({ serverId, error }, 'the startup detection of a server is no regular expression');
         status.remember({ launch: { ...launch, startupDetection: null } });

@@ -39,6 +39,8 @@ export const ServerRecord = z.object({
   startedAt: z.iso.datetime().nullable(),
   /** Since when it has been `running`. */
   runningAt: z.iso.datetime().nullable(),
+  /** The number of the first console line of the run. */
+  runFirstSeq: z.number().int().positive(),
   exitCode: z.number().int().nullable(),
   oomKilled: z.boolean(),
   reason: z.string().nullable(),
@@ -63,6 +65,7 @@ export function newRecord(
     containerId: null,
     startedAt: null,
     runningAt: null,
+    runFirstSeq: 1,
     exitCode: null,
     oomKilled: false,
     reason: null,

@@ -11,11 +11,16 @@ export function residentMb(pid: number): number {
   return (kilobytes * 1024) / BYTES_PER_MB;
 }
 
-/** Watches a process's memory; `stop` answers the highest value that was seen. */
+/** Watches a process's memory; `stop` answers the highest value that was seen. Throws when the process has ended. */
 export function watchMemory(pid: number): { stop(): number } {
   let highestMb = residentMb(pid);
   const timer = setInterval(() => {
-    highestMb = Math.max(highestMb, residentMb(pid));
+    try {
+      highestMb = Math.max(highestMb, residentMb(pid));
+    } catch {
+      // Told by `stop`.
+      clearInterval(timer);
+    }
   }, SAMPLE_INTERVAL_MS);
   return {
     stop() {

@@ -14,3 +14,12 @@ export async function storedLines(
   );
   return Number(rows[0]?.count);
 }
+
+/** The number of a server's last line that the database has, or knows will never come. */
+export async function lastStoredSeq(pool: pg.Pool, serverId: string): Promise<number> {
+  const { rows } = await pool.query<{ lastSeq: string }>(
+    'SELECT "lastSeq" FROM "ServerConsole" WHERE "serverId" = $1',
+    [serverId],
+  );
+  return Number(rows[0]?.lastSeq ?? 0);
+}

@@ -70,8 +70,9 @@ function roomLines({ load, outbox, deliveredSeq }: WriterOptions): number {
 
 function writeLines(outbox: Outbox, count: number, { lineBytes, batchLines }: Load): void {
   const now = monotonicMs();
-  for (let left = count; left > 0; left -= batchLines ?? count) {
-    const size = Math.min(left, batchLines ?? count);
+  const pieceLines = batchLines ?? Math.floor(CONSOLE_BATCH_MAX_BYTES / lineBytes);
+  for (let left = count; left > 0; left -= pieceLines) {
+    const size = Math.min(left, pieceLines);
     const first = outbox.lastSeq() + 1;
     let text = '';
     for (let number = first; number < first + size; number += 1) text += consoleLine(number, now, lineBytes);

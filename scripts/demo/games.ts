@@ -46,8 +46,8 @@ const GAMES: GameKnowledge[] = [
     runtimes: ['process', 'docker'],
     memoryMb: 1024,
     diskMb: 2048,
-    command: 'list',
-    answer: /players online/i,
+    command: 'version',
+    answer: /running flying-squid version/,
   },
 ];
 

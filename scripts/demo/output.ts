@@ -1,7 +1,6 @@
-import { styleText } from 'node:util';
+import { stripVTControlCharacters, styleText } from 'node:util';
 
 const isTerminal = process.stdout.isTTY === true;
-const STEP_NAME_WIDTH = 34;
 
 type Style = Parameters<typeof styleText>[0];
 
@@ -21,11 +20,14 @@ export interface Output {
   warn(text: string): void;
   /** One line of the game's own console. */
   consoleLine(text: string): void;
+  /** How far something is; the same again is not repeated. */
+  progress(text: string): void;
   summary(): void;
 }
 
 export function createOutput(): Output {
   const finished: FinishedStep[] = [];
+  let lastProgress = '';
   return {
     async step(name, work) {
       console.log(`\n${styled('bold', `▸ ${name}`)}`);
@@ -38,11 +40,18 @@ export function createOutput(): Output {
     },
     say: (text) => console.log(`  ${text}`),
     warn: (text) => console.log(styled('yellow', `  ! ${text}`)),
-    consoleLine: (text) => console.log(`  ${styled('dim', '│')} ${text}`),
+    // A terminal shows a game's colours; a file has no use for them.
+    consoleLine: (text) => console.log(`  ${styled('dim', '│')} ${isTerminal ? text : plain(text)}`),
+    progress(text) {
+      if (text === lastProgress) return;
+      lastProgress = text;
+      console.log(`  ${styled('cyan', text)}`);
+    },
     summary() {
       console.log(`\n${styled('bold', 'Every step worked:')}`);
+      const width = Math.max(...finished.map(({ name }) => name.length));
       for (const { name, seconds } of finished) {
-        console.log(`  ${name.padEnd(STEP_NAME_WIDTH)} ${seconds.toFixed(2).padStart(8)} s`);
+        console.log(`  ${name.padEnd(width)} ${seconds.toFixed(2).padStart(8)} s`);
       }
     },
   };
@@ -50,4 +59,9 @@ export function createOutput(): Output {
 
 export function printFailure(message: string): void {
   console.error(`\n${styled('red', `✗ ${message}`)}`);
+}
+
+/** Without colours. */
+export function plain(text: string): string {
+  return stripVTControlCharacters(text);
 }

@@ -3,7 +3,7 @@ import { type Api, ApiFailure } from './api.js';
 import { DemoFailure } from './failure.js';
 import type { Game, Node } from './games.js';
 import { asStats, type Live } from './live.js';
-import type { Output } from './output.js';
+import { type Output, plain } from './output.js';
 
 const NODE_TIMEOUT_MS = 30_000;
 const NODE_POLL_MS = 500;
@@ -26,6 +26,18 @@ interface ServerDetails {
   statusReason: string | null;
   installedAt: string | null;
   exitCode: number | null;
+}
+
+export async function signIn(api: Api, credentials: { email: string; password: string }): Promise<void> {
+  try {
+    await api.login(credentials);
+  } catch (error) {
+    if (!(error instanceof ApiFailure) || error.code !== 'auth.invalid_credentials') throw error;
+    throw new DemoFailure(
+      `The panel does not accept this password for ${credentials.email}. ` +
+        'ADMIN_EMAIL and ADMIN_PASSWORD must be those of its administrator.',
+    );
+  }
 }
 
 /** The first node that is online; a local agent may need a moment after the panel's start. */
@@ -95,11 +107,11 @@ export async function start(api: Api, server: DemoServer, live: Live): Promise<v
 export async function command(api: Api, server: DemoServer, game: Game, live: Live): Promise<string> {
   const answered = live.next(`an answer to "${game.command}"`, ANSWER_TIMEOUT_MS, (message) =>
     message.type === 'server_log'
-      ? message.data.split('\n').find((line) => game.answer.test(line))
+      ? message.data.split('\n').find((line) => game.answer.test(plain(line)))
       : undefined,
   );
   await Promise.all([answered, api.post(`/api/servers/${server.id}/command`, { command: game.command })]);
-  return (await answered).trim();
+  return plain(await answered).trim();
 }
 
 export async function watch(live: Live, output: Output): Promise<void> {

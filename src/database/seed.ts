@@ -46,7 +46,7 @@ export interface LocalNode {
 
 export interface SeedOptions {
   prisma: PrismaClient;
-  passwords: Passwords;
+  passwords: Pick<Passwords, 'hash'>;
   secrets: Secrets;
   /** Without a password one is made up. */
   admin: { email: string; password?: string | undefined };
@@ -127,10 +127,12 @@ async function seedLocalNode(
   const existing = await prisma.node.findUnique({ where: { id }, select: { secretEncrypted: true } });
   if (existing) return openSecret({ prisma, secrets, log }, id, existing.secretEncrypted);
   const secret = createToken('ctn');
-  const location = await prisma.location.upsert({
+  await prisma.location.createMany({
+    data: [{ name: LOCAL_LOCATION, description: 'The machine of the panel' }],
+    skipDuplicates: true,
+  });
+  const location = await prisma.location.findUniqueOrThrow({
     where: { name: LOCAL_LOCATION },
-    create: { name: LOCAL_LOCATION, description: 'The machine of the panel' },
-    update: {},
     select: { id: true },
   });
   const node = {

@@ -1,8 +1,6 @@
 import { AppError } from '../lib/errors.js';
-import type { AgentMessageOf, PanelMessage } from '../protocol/agent-messages.js';
+import type { PanelMessage } from '../protocol/agent-messages.js';
 import type { AgentConnection } from './connection.js';
-
-export type CommandResult = AgentMessageOf<'command_result'>;
 
 /** The panel's way to its agents. Built before the services; the door to agents (`socket.ts`) feeds it connections. */
 export interface AgentGateway {

@@ -1,4 +1,5 @@
 import type { Context } from '../context.js';
+import { createTurns } from '../lib/turns.js';
 import type { ConnectedAgent } from '../modules/nodes/presence.js';
 
 type PresenceContext = Pick<Context, 'nodes' | 'agents' | 'log'>;
@@ -14,34 +15,24 @@ export interface Presence {
 }
 
 export function createPresence({ nodes, agents, log }: PresenceContext): Presence {
-  const tails = new Map<string, Promise<void>>();
-  const arrivals = new Map<string, number>();
-
   /** Two statements of one node on two connections of the pool could overtake each other. */
-  function inOrder(nodeId: string, work: () => Promise<void>): Promise<void> {
-    const done = (tails.get(nodeId) ?? Promise.resolve()).then(work);
-    const tail = done
-      .catch((error: unknown) => log.warn({ nodeId, err: error }, 'could not write whether a node is online'))
-      .finally(() => {
-        if (tails.get(nodeId) === tail) tails.delete(nodeId);
-      });
-    tails.set(nodeId, tail);
-    return done;
-  }
+  const turns = createTurns();
+  const arrivals = new Map<string, number>();
 
   function isHere(nodeId: string): boolean {
     return agents.isConnected(nodeId) || arrivals.has(nodeId);
   }
 
-  /** Its failure is logged by `inOrder`. */
   function inBackground(nodeId: string, work: () => Promise<void>): void {
-    inOrder(nodeId, work).catch(() => {});
+    turns.take(nodeId, work).catch((error: unknown) => {
+      log.warn({ nodeId, err: error }, 'could not write whether a node is online');
+    });
   }
 
   return {
     arriving(nodeId, agent) {
       arrivals.set(nodeId, (arrivals.get(nodeId) ?? 0) + 1);
-      return inOrder(nodeId, () => nodes.recordConnected(nodeId, agent));
+      return turns.take(nodeId, () => nodes.recordConnected(nodeId, agent));
     },
     arrived(nodeId) {
       const others = (arrivals.get(nodeId) ?? 1) - 1;
@@ -58,8 +49,6 @@ export function createPresence({ nodes, agents, log }: PresenceContext): Presenc
         if (!isHere(nodeId)) await nodes.recordDisconnected(nodeId);
       });
     },
-    async settled() {
-      await Promise.all(tails.values());
-    },
+    settled: turns.settled,
   };
 }

@@ -40,12 +40,14 @@ export function sendError(error: FastifyError | AppError, request: FastifyReques
   // A schema of the route's answers must not be asked about an error.
   reply.serializer(JSON.stringify);
   reply.type('application/json; charset=utf-8');
+  // Hooks do not run for what is refused before it has a route.
+  reply.header('x-request-id', request.id);
   if (shown.statusCode === 401) reply.header('www-authenticate', 'Bearer');
   if (shown.retryAfterSeconds !== undefined) reply.header('retry-after', shown.retryAfterSeconds);
   return reply.send(errorBody(shown, request.id));
 }
 
-export function errorBody({ statusCode, message, code }: AppError, requestId: string): ErrorBody {
+function errorBody({ statusCode, message, code }: AppError, requestId: string): ErrorBody {
   return { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, code, requestId };
 }
 

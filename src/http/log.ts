@@ -1,4 +1,4 @@
-import { type DestinationStream, type Logger, type LoggerOptions, pino } from 'pino';
+import { type DestinationStream, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino';
 
 const HIDDEN = '[redacted]';
 
@@ -10,22 +10,31 @@ const FIELDS =
 /** What must not be in any log line, wherever it comes from. */
 const SECRETS: readonly [RegExp, string][] = [
   [new RegExp(String.raw`"(${FIELDS})":\s*"(?:[^"\\]|\\.)*"`, 'gi'), `"$1":"${HIDDEN}"`],
-  // The same in text that is JSON itself, as in the message of an error.
+  // The same inside of a text, such as the message of an error, as JSON or as JavaScript writes it.
   [
-    new RegExp(String.raw`\\"(${FIELDS})\\":\s*\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*\\"`, 'gi'),
-    String.raw`\"$1\":\"${HIDDEN}\"`,
+    new RegExp(
+      String.raw`((?:\\")?\b(?:${FIELDS})(?:\\")?\s*[:=]\s*)\\"(?:[^"\\]|\\\\(?:\\["\\]|[^"\\]))*\\"`,
+      'gi',
+    ),
+    String.raw`$1\"${HIDDEN}\"`,
   ],
   [/([?&](?:access_|refresh_)?token=)[^&\s"'\\#]+/gi, `$1${HIDDEN}`],
   [/(\/api\/deploy\/)[^/?\s"'\\]+/g, `$1${HIDDEN}`],
   [/\b(Bearer\s+)[\w.~+/=-]+/gi, `$1${HIDDEN}`],
   [/\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, HIDDEN],
+  [/\$argon2id\$[^\s"'\\]+/g, HIDDEN],
   [/\bct[a-z]_[\w-]{43}/g, HIDDEN],
   [/(postgres(?:ql)?|rediss?):\/\/([^:@/\s"]*):[^@\s"]+@/gi, `$1://$2:${HIDDEN}@`],
 ];
 
 /** The panel's log: one JSON object a line, on standard output unless told otherwise. */
 export function createLog(options: { level: string; destination?: DestinationStream }): Logger {
-  const settings: LoggerOptions = { level: options.level, base: null, hooks: { streamWrite: redact } };
+  const settings: LoggerOptions = {
+    level: options.level,
+    base: null,
+    timestamp: stdTimeFunctions.isoTime,
+    hooks: { streamWrite: redact },
+  };
   return options.destination ? pino(settings, options.destination) : pino(settings);
 }
 

@@ -63,7 +63,10 @@ export async function documentRoutes(app: FastifyInstance, options: DocumentOpti
   await app.register(swaggerUi, {
     routePrefix: '/docs',
     staticCSP: true,
-    uiConfig: { persistAuthorization: true },
+    // Over plain HTTP the page would ask for its scripts by HTTPS.
+    transformStaticCSP: (policy) => policy.replace('upgrade-insecure-requests;', ''),
+    // The badge of the validator tells a stranger where the panel is.
+    uiConfig: { persistAuthorization: true, validatorUrl: null },
   });
 }
 

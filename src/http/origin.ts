@@ -2,8 +2,9 @@ import { AppError } from '../lib/errors.js';
 
 /** Under which address the client reached us: `https://panel.example.com`. Its Host header may hold nothing else. */
 export function requestOrigin({ protocol, host }: { protocol: string; host: string }): string {
-  if (!/^[A-Za-z0-9._[\]:-]{1,261}$/.test(host) || !URL.canParse(`${protocol}://${host}`)) {
+  const origin = `${protocol}://${host}`;
+  if (!/^https?:\/\/[A-Za-z0-9._[\]:-]{1,261}$/.test(origin) || !URL.canParse(origin)) {
     throw new AppError('request.invalid', 'The Host header is not valid.');
   }
-  return `${protocol}://${host}`;
+  return origin;
 }

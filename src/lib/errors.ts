@@ -57,6 +57,7 @@ const CATALOGUE = {
   'gateway.too_slow': [400, 'The connection took nothing for a minute. Connect again.'],
   'gateway.too_many_subscriptions': [400, 'Too many subscriptions on one connection.'],
   'database.unavailable': [503, 'The database does not answer. Try again in a moment.'],
+  'panel.busy': [503, 'Too many servers are being created at the moment. Try again in a few seconds.'],
   'panel.stopping': [503, 'The panel is shutting down. Try again in a moment.'],
   'internal.error': [500, 'Something went wrong on our side. The request id helps to find it in the log.'],
 } as const satisfies Record<string, readonly [number, string]>;

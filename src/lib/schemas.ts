@@ -40,22 +40,20 @@ export function queryInteger({ min, max }: { min: number; max: number }) {
     .meta({ type: 'integer', minimum: min, maximum: max, pattern: undefined });
 }
 
-export const LimitQuery = queryInteger({ min: 1, max: LIMIT_MAX }).default(LIMIT_DEFAULT);
-
 /** What every list takes. */
 export const PageQuery = z.object({
   page: queryInteger({ min: 1, max: PAGE_MAX }).default(1),
-  limit: LimitQuery,
+  limit: queryInteger({ min: 1, max: LIMIT_MAX }).default(LIMIT_DEFAULT),
 });
 export type PageQuery = z.output<typeof PageQuery>;
 
-export const Pagination = z.object({
+const Pagination = z.object({
   page: z.int(),
   limit: z.int(),
   total: z.int(),
   pages: z.int(),
 });
-export type Pagination = z.output<typeof Pagination>;
+type Pagination = z.output<typeof Pagination>;
 
 /** What a service answers for a page of a list. */
 export interface Page<Item> {

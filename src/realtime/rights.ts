@@ -1,6 +1,6 @@
 import type { UserActor } from '../lib/actor.js';
 import { AppError } from '../lib/errors.js';
-import type { ServerAccess } from '../modules/servers/access.js';
+import type { AccessibleServer, ServerAccess } from '../modules/servers/access.js';
 import { ClientEvent, type ClientServerState } from '../protocol/client-messages.js';
 
 export interface Viewable {
@@ -17,17 +17,19 @@ export async function findViewable(
   actor: UserActor,
   { serverId, events }: { serverId: string; events: readonly ClientEvent[] | undefined },
 ): Promise<Viewable> {
-  const server = await access.authorise(actor, serverId, 'server.read');
-  const state = server.suspendedAt ? 'suspended' : server.status;
   const wanted = [...new Set(events ?? ClientEvent.options)];
-  if (!wanted.includes('server_log')) return { state, events: wanted };
+  const permission = wanted.includes('server_log') ? 'server.logs.read' : 'server.read';
   try {
-    await access.authorise(actor, serverId, 'server.logs.read');
-    return { state, events: wanted };
+    return { state: stateOf(await access.authorise(actor, serverId, permission)), events: wanted };
   } catch (error) {
     const isLogsOnly =
       error instanceof AppError && error.code === 'permission.denied' && events === undefined;
     if (!isLogsOnly) throw error;
-    return { state, events: wanted.filter((event) => event !== 'server_log') };
   }
+  const server = await access.authorise(actor, serverId, 'server.read');
+  return { state: stateOf(server), events: wanted.filter((event) => event !== 'server_log') };
+}
+
+function stateOf({ status, suspendedAt }: AccessibleServer): ClientServerState {
+  return suspendedAt ? 'suspended' : status;
 }

@@ -254,7 +254,10 @@ describeDocker('what cannot start in Docker says why', { timeout: 60_000 }, () =
     const plan = await makePlan('read -r _', {
       ports: [{ hostIp: '127.0.0.1', hostPort: port, containerPort: 7000 }],
     });
-    await expect(runtime.start(plan, record())).rejects.toThrow(`port ${port} is already in use`);
+    await expect(runtime.start(plan, record())).rejects.toMatchObject({
+      code: 'port.in_use',
+      message: `port ${port} is already in use on this node`,
+    });
     expect(await runtime.list()).toEqual([]);
   });
 

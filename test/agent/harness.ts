@@ -9,11 +9,12 @@ import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import { type Agent, type AgentTimings, startAgent } from '../../agent/agent.js';
 import type { AgentConfig } from '../../agent/config.js';
+import { isProcessLiving } from '../../agent/process-identity.js';
 import { createProcessRuntime } from '../../agent/runtime/process.js';
 import type { PanelMessageOf, ServerSpecification } from '../../src/protocol/agent-messages.js';
 import { type FakePanel, type FakePanelSettings, startFakePanel } from './fake-panel.js';
 
-export const AGENT_BUNDLE = resolve('dist/catalyst-agent.mjs');
+const AGENT_BUNDLE = resolve('dist/catalyst-agent.mjs');
 export const shimCommand = [process.execPath, AGENT_BUNDLE, 'shim'];
 export const isRoot = process.getuid?.() === 0;
 export const SERVER_UID = 28_000;
@@ -50,7 +51,7 @@ export function makeDataDir(dataDir: string = mkdtempSync(join(tmpdir(), 'cataly
   return dataDir;
 }
 
-export function agentConfig(panel: FakePanel, dataDir: string): AgentConfig {
+export function agentConfig(panel: Pick<FakePanel, 'url'>, dataDir: string): AgentConfig {
   return {
     panelUrl: panel.url,
     nodeId: 'node-1',
@@ -209,10 +210,5 @@ export async function eventually(what: string, isTrue: () => boolean | Promise<b
 }
 
 export function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
-  } catch {
-    return false;
-  }
+  return isProcessLiving(pid);
 }

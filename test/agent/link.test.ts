@@ -1,8 +1,25 @@
+import { once } from 'node:events';
 import { readFileSync, statSync } from 'node:fs';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import { pino } from 'pino';
+import { expect, onTestFinished, test } from 'vitest';
+import { startAgent } from '../../agent/agent.js';
 import { loadAgentConfig } from '../../agent/config.js';
-import { command, connectAgent, linesOf, makePanel, run, specify, waitForLine } from './harness.js';
+import {
+  agentConfig,
+  command,
+  connectAgent,
+  eventually,
+  linesOf,
+  makeDataDir,
+  makePanel,
+  run,
+  shimCommand,
+  specify,
+  waitForLine,
+} from './harness.js';
 
 test('the handshake tells node, token and capabilities, and heartbeats come as often as the panel asks', async () => {
   const panel = await makePanel({ welcome: { heartbeatIntervalMs: 50 } });
@@ -36,6 +53,36 @@ test('the secret from the handshake is stored for the owner alone and used from 
   panel.settings.refusedTokens = ['secret-1'];
   await connectAgent(panel, dataDir);
   expect(panel.tokens.slice(2)).toEqual(['secret-1', 'token-1']);
+});
+
+test('a panel that refuses the connection by HTTP is tried again, slowly', async () => {
+  let requests = 0;
+  const server = createServer((_request, response) => {
+    requests += 1;
+    response.writeHead(401).end();
+  });
+  server.on('upgrade', (_request, socket) => {
+    requests += 1;
+    socket.end('HTTP/1.1 401 Unauthorized\r\nContent-Length: 0\r\n\r\n');
+  });
+  server.listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  onTestFinished(() => void server.close());
+  const { port } = server.address() as AddressInfo;
+  const messages: string[] = [];
+  const stream = { write: (line: string) => messages.push(line) };
+  const config = {
+    ...agentConfig({ url: `http://127.0.0.1:${port}` }, makeDataDir()),
+    nodeToken: 'secret-token',
+  };
+  const timings = { unauthorizedWaitMs: 200, redialMinMs: 1 };
+  const agent = await startAgent({ config, shimCommand, log: pino({ level: 'trace' }, stream), timings });
+  onTestFinished(() => agent.stop());
+  const startedAtMs = performance.now();
+  await eventually('it has tried three times', () => requests >= 3);
+  expect(performance.now() - startedAtMs).toBeGreaterThan(390);
+  expect(messages.join('')).toContain('make a new deployment token');
+  expect(messages.join('')).not.toContain('secret-token');
 });
 
 test('messages that are not understood change nothing', async () => {

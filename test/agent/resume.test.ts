@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
@@ -46,6 +46,17 @@ async function agentProcess(panel: FakePanel, dataDir: string) {
   const child = spawnAgent(panel, dataDir);
   await panel.waitFor('health_report', undefined, { from });
   return child;
+}
+
+/** In the inventory if it was known by then, else as news. */
+function isTold(messages: AgentMessage[], state: string, exitCode: number) {
+  const observations = messages.flatMap(
+    (message): { state: string; exitCode?: number | null | undefined }[] => {
+      if (message.type === 'inventory') return message.servers;
+      return message.type === 'server_state_update' ? [message] : [];
+    },
+  );
+  return observations.some((observed) => observed.state === state && observed.exitCode === exitCode);
 }
 
 function gapsOf(messages: AgentMessage[]) {
@@ -107,16 +118,7 @@ test('a server that ended while the agent was dead is reported with its last out
   await eventually('it ended', () => !isAlive(pid));
   await agentProcess(panel, dataDir);
   await waitForLine(panel, server, 'goodbye');
-  const crashed = () =>
-    panel.messages
-      .slice(from)
-      .some(
-        (message) =>
-          (message.type === 'inventory' &&
-            message.servers.some(({ state, exitCode }) => state === 'crashed' && exitCode === 7)) ||
-          (message.type === 'server_state_update' && message.state === 'crashed' && message.exitCode === 7),
-      );
-  await panel.until('the crash is told', crashed);
+  await panel.until('the crash is told', () => isTold(panel.messages.slice(from), 'crashed', 7));
   expect(outputOf(panel, server).slice(1)).toEqual(['goodbye']);
   // Nothing is left of it: neither the supervisor nor its directory.
   await eventually('the supervisor is gone', () => !existsSync(join(dataDir, 'shims', server.serverUuid)));
@@ -137,8 +139,7 @@ test('a stop that the agent did not live to finish is finished by the next one',
   writeFileSync(join(dataDir, 'servers', server.serverUuid, 'ready'), '');
   const from = panel.messages.length;
   await agentProcess(panel, dataDir);
-  const stopped = await waitForState(panel, server, 'stopped', from);
-  expect(stopped.exitCode).toBe(0);
+  await panel.until('the end is told', () => isTold(panel.messages.slice(from), 'stopped', 0));
 });
 
 test('SIGTERM to the agent leaves the server running, and the next agent goes on with it', async () => {
@@ -190,6 +191,19 @@ test('the wait before a restart goes on after the agent was killed', async () =>
   const inventory = await panel.waitFor('inventory', undefined, { from });
   expect(inventory.servers).toMatchObject([{ state: 'crashed', crashCount: 1 }]);
   await waitForState(panel, server, 'running', from);
+});
+
+test('a server whose supervisor is killed is not left running without one', async () => {
+  const panel = await makePanel();
+  const { dataDir } = await connectAgent(panel);
+  const server = specify('echo $$; exec sleep 600');
+  await run(panel, server);
+  await panel.until('it told its number', () => outputOf(panel, server).length === 1);
+  const shim = JSON.parse(readFileSync(join(dataDir, 'shims', server.serverUuid, 'shim.json'), 'utf8'));
+  process.kill(shim.pid, 'SIGKILL');
+  const crashed = await waitForState(panel, server, 'crashed');
+  expect(crashed.exitCode).toBeNull();
+  expect(isAlive(Number(outputOf(panel, server)[0]))).toBe(false);
 });
 
 test('a second agent with the same data directory ends with a message that names the first', async () => {

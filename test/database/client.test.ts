@@ -12,6 +12,9 @@ import {
 } from '../../src/lib/database-errors.js';
 import { createTestDatabase, type TestDatabase } from '../helpers/database.js';
 
+// Servers of the test's own, beside other tests on the same cores.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 
 async function failureOf(work: Promise<unknown>): Promise<unknown> {

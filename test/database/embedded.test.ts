@@ -7,6 +7,9 @@ import pg from 'pg';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { type EmbeddedDatabase, startEmbedded } from '../../src/database/embedded.js';
 
+// Servers of the test's own, beside other tests on the same cores.
+vi.setConfig({ testTimeout: 120_000, hookTimeout: 120_000 });
+
 const isRoot = process.getuid?.() === 0;
 const log = { debug() {}, info() {}, warn() {}, error() {} };
 

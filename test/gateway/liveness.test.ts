@@ -23,13 +23,13 @@ function nodeRow(id: string) {
 test('a node that misses three heartbeats is offline, and its servers keep their status, marked stale', async () => {
   const node = await panel.createNode();
   const server = await insertServer(panel, { nodeId: node.id, ownerId, status: 'running' });
+  const connectedAt = Date.now();
   const agent = await panel.connect({ nodeId: node.id, token: node.secret });
   expect(await agent.next('node_handshake_response')).toMatchObject({
     heartbeatIntervalMs: HEARTBEAT_INTERVAL_MS,
   });
-  const connectedAt = Date.now();
   await agent.closed();
-  expect(Date.now() - connectedAt).toBeGreaterThanOrEqual(3 * HEARTBEAT_INTERVAL_MS - 50);
+  expect(Date.now() - connectedAt).toBeGreaterThanOrEqual(3 * HEARTBEAT_INTERVAL_MS);
   await eventually('the node is offline', async () => !(await nodeRow(node.id)).isOnline);
   const { body } = await panel.get(`/api/servers/${server.id}`, ownerToken);
   expect(body.data).toMatchObject({ status: 'running', statusStale: true });

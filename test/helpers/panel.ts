@@ -2,8 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
-import type { FastifyInstance } from 'fastify';
-import type { InjectPayload } from 'light-my-request';
+import type { FastifyInstance, InjectOptions } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from '../../src/app.js';
 import { type Config, loadConfig } from '../../src/config.js';
@@ -60,7 +59,7 @@ export async function startPanel(options: PanelOptions = {}) {
       method: method as 'GET',
       url,
       headers: token ? { authorization: `Bearer ${token}` } : {},
-      ...(body !== undefined && { payload: body as InjectPayload }),
+      ...(body !== undefined && { payload: body as NonNullable<InjectOptions['payload']> }),
     });
     const isJson = String(response.headers['content-type'] ?? '').includes('json');
     return {

@@ -262,6 +262,32 @@ test('a flood that cannot be stored pauses a numbering agent and loses nothing',
   expect(await storedLines(database, server.id)).toHaveLength(seq - 1);
 });
 
+test('an agent that goes on regardless is sent away, and says again later what was not taken', async () => {
+  const { service, agents, server, connection, gaps } = await openServer();
+  const lock = await database.pool.connect();
+  await lock.query('BEGIN');
+  await lock.query('SELECT 1 FROM "ServerConsole" WHERE "serverId" = $1 FOR UPDATE', [server.id]);
+  const texts = Array.from({ length: 100 }, () => 'x'.repeat(1000));
+  const LINES = 50_000;
+  for (let seq = 1; seq <= LINES; seq += 100)
+    service.record(connection, numberedOutput(server.id, seq, texts));
+  expect(connection.closedWith).toBe(4413);
+  await lock.query('ROLLBACK');
+  lock.release();
+
+  const next = createConnection(server.nodeId);
+  agents.attach(next);
+  const since = (await service.resumePoints([server.id])).get(server.id) ?? 0;
+  expect(since).toBeLessThan(LINES);
+  for (let seq = since + 1; seq <= LINES; seq += 100) {
+    service.record(next, numberedOutput(server.id, seq, texts));
+    await eventually('room', () => next.pauses === 0);
+  }
+  await eventually('the acknowledgement', () => next.acknowledged(server.id) === LINES);
+  expect(await storedLines(database, server.id)).toHaveLength(LINES);
+  expect(gaps).toEqual([]);
+});
+
 test('a flood of an agent without numbers that cannot be stored is bounded, and what is lost is announced', async () => {
   const { service, server, gaps, lines } = await openServer();
   const connection = createConnection(server.nodeId, []);

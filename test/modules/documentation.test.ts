@@ -114,4 +114,5 @@ test('/docs shows it to people, with scripts that the page may run', async () =>
     expect([pathname, (await panel.get(pathname)).status]).toEqual([pathname, 200]);
   }
   expect(page.headers['content-security-policy']).toContain("script-src 'self'");
+  expect(page.headers['content-security-policy']).not.toContain('upgrade-insecure-requests');
 });

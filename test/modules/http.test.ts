@@ -49,6 +49,7 @@ describe('errors', () => {
     const answer = await panel.call(method, url);
     expect(answer.status).toBe(status);
     expect(Object.keys(answer.body).sort()).toEqual(['code', 'error', 'message', 'requestId', 'statusCode']);
+    expect(answer.body.requestId).toBe(answer.headers['x-request-id']);
   });
 
   test('requests have an id of ours, whatever they bring along', async () => {

@@ -1,4 +1,4 @@
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
 let panel: Panel;
@@ -11,28 +11,34 @@ beforeAll(async () => {
 });
 afterAll(() => panel.close());
 
-describe.each([
+const ROUTES = [
   ['GET', '/api/locations', undefined],
   ['POST', '/api/locations', { name: 'x' }],
   ['GET', '/api/locations/x', undefined],
   ['PUT', '/api/locations/x', { name: 'x' }],
   ['DELETE', '/api/locations/x', undefined],
-])('%s %s', (method, url, body) => {
-  test('is 401 without a token', async () => {
-    expect((await panel.call(method, url, body)).status).toBe(401);
-  });
+] as const;
 
-  test.skipIf(method === 'GET')('is 403 for who may only read, before the body is looked at', async () => {
+test.each(ROUTES)('%s %s is 401 without a token', async (method, url, body) => {
+  expect((await panel.call(method, url, body)).status).toBe(401);
+});
+
+test.each(ROUTES.filter(([method]) => method !== 'GET'))(
+  '%s %s is 403 for who may only read, before the body is looked at',
+  async (method, url, body) => {
     for (const sent of [body, { nonsense: true }]) {
       expect((await panel.call(method, url, sent, user.token)).body.code).toBe('permission.denied');
     }
-  });
+  },
+);
 
-  test.skipIf(url === '/api/locations')('is 404 for a location that does not exist', async () => {
+test.each(ROUTES.filter(([, url]) => url !== '/api/locations'))(
+  '%s %s is 404 for a location that does not exist',
+  async (method, url, body) => {
     const answer = await panel.call(method, url, body, administrator.token);
     expect([answer.status, answer.body.code]).toEqual([404, 'location.not_found']);
-  });
-});
+  },
+);
 
 test.each([
   ['no name', {}, 'body.name'],

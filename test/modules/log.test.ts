@@ -115,6 +115,11 @@ test.each([
     '{"a":{"refreshToken":"x"},"NODE_TOKEN":"y"}',
     '{"a":{"refreshToken":"[redacted]"},"NODE_TOKEN":"[redacted]"}',
   ],
+  [
+    '{"msg":"create({\\n  passwordHash: \\"$argon2id$v=19$x\\",\\n  name: \\"a\\"})"}',
+    '{"msg":"create({\\n  passwordHash: \\"[redacted]\\",\\n  name: \\"a\\"})"}',
+  ],
+  ['{"msg":"hash $argon2id$v=19$m=1$x/y here"}', '{"msg":"hash [redacted] here"}'],
   ['{"authorization":"Bearer abc"}', '{"authorization":"[redacted]"}'],
   [
     '{"msg":"connect postgres://panel:hush@db/catalyst"}',

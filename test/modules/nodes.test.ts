@@ -1,14 +1,14 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { AgentConnection } from '../../src/gateway/connection.js';
-import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
+import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
+import { startPanel, type TestUser } from '../helpers/panel.js';
 
-let panel: Panel;
+let panel: PanelWithDoors;
 let administrator: TestUser;
 let reader: TestUser;
 let user: TestUser;
 let locationId: string;
 beforeAll(async () => {
-  panel = await startPanel();
+  panel = await startPanelWithDoors();
   administrator = await panel.createAdministrator();
   reader = await panel.createUser(['admin.read', 'server.read']);
   user = await panel.createUser();
@@ -48,43 +48,35 @@ async function createServer(nodeId: string, fields: Record<string, unknown> = {}
   return answer.body.data as { id: string };
 }
 
-/** Says that the node's agent is connected, without one. */
-function connect(nodeId: string): AgentConnection {
-  const connection: AgentConnection = {
-    nodeId,
-    capabilities: new Set(),
-    send: () => true,
-    close: () => panel.context.agents.detach(connection),
-    pause: () => {},
-    resume: () => {},
-  };
-  panel.context.agents.attach(connection);
-  return connection;
-}
-
-describe.each([
+const ROUTES = [
   ['GET', '/api/nodes', undefined],
   ['POST', '/api/nodes', documented()],
   ['GET', '/api/nodes/x', undefined],
   ['PUT', '/api/nodes/x', {}],
   ['DELETE', '/api/nodes/x', undefined],
   ['POST', '/api/nodes/x/deployment-token', undefined],
-])('%s %s', (method, url, body) => {
-  test('is 401 without a token', async () => {
-    expect((await panel.call(method, url, body)).status).toBe(401);
-  });
+] as const;
 
-  test.skipIf(method === 'GET')('is 403 for who may only read, before the body is looked at', async () => {
+test.each(ROUTES)('%s %s is 401 without a token', async (method, url, body) => {
+  expect((await panel.call(method, url, body)).status).toBe(401);
+});
+
+test.each(ROUTES.filter(([method]) => method !== 'GET'))(
+  '%s %s is 403 for who may only read, before the body is looked at',
+  async (method, url, body) => {
     for (const sent of [body, { nonsense: true }]) {
       expect((await panel.call(method, url, sent, reader.token)).body.code).toBe('permission.denied');
     }
-  });
+  },
+);
 
-  test.skipIf(url === '/api/nodes')('is 404 for a node that does not exist', async () => {
+test.each(ROUTES.filter(([, url]) => url !== '/api/nodes'))(
+  '%s %s is 404 for a node that does not exist',
+  async (method, url, body) => {
     const answer = await panel.call(method, url, body, administrator.token);
     expect([answer.status, answer.body.code]).toEqual([404, 'node.not_found']);
-  });
-});
+  },
+);
 
 describe('POST /api/nodes', () => {
   test.each([
@@ -218,25 +210,29 @@ describe('GET /api/nodes/:nodeId', () => {
 
   test('is online while an agent is connected and was heard of lately', async () => {
     const node = await panel.createNode();
-    const { nodes, agents } = panel.context;
-    const isOnline = async () =>
-      (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data.isOnline as boolean;
-    await nodes.recordConnected(node.id, { runtime: 'process', agentVersion: '1', capabilities: ['x'] });
-    expect(await isOnline()).toBe(false);
-    const connection = connect(node.id);
-    expect(await isOnline()).toBe(true);
-    const { data } = (await panel.get(`/api/nodes/${node.id}`, user.token)).body;
-    expect(data).toMatchObject({ runtime: 'process', agentVersion: '1', lastSeenAt: expect.any(String) });
+    const read = async () => (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data;
+    expect((await read()).isOnline).toBe(false);
+    const agent = await panel.connect({ nodeId: node.id, token: node.secret });
+    await expect.poll(async () => (await read()).isOnline).toBe(true);
+    expect((await read()).lastSeenAt).toMatch(/Z$/);
     await panel.context.database.prisma.node.update({
       where: { id: node.id },
       data: { lastSeenAt: new Date(Date.now() - 91_000) },
     });
-    expect(await isOnline()).toBe(false);
-    await nodes.recordSeen(node.id);
-    expect(await isOnline()).toBe(true);
-    agents.detach(connection);
+    expect((await read()).isOnline).toBe(false);
+    await panel.context.nodes.recordSeen(node.id);
+    expect((await read()).isOnline).toBe(true);
+    await agent.disconnect();
+    await expect.poll(async () => (await read()).isOnline).toBe(false);
+  });
+
+  test('says what the agent said of itself', async () => {
+    const node = await panel.createNode();
+    const { nodes } = panel.context;
+    await nodes.recordConnected(node.id, { runtime: 'process', agentVersion: '1.2', capabilities: ['x'] });
+    const { body } = await panel.get(`/api/nodes/${node.id}`, user.token);
+    expect(body.data).toMatchObject({ runtime: 'process', agentVersion: '1.2' });
     await nodes.recordDisconnected(node.id);
-    expect(await isOnline()).toBe(false);
   });
 });
 
@@ -330,10 +326,11 @@ describe('DELETE /api/nodes/:nodeId', () => {
 
   test('deletes the node and sends its agent away', async () => {
     const node = await panel.createNode();
-    connect(node.id);
+    const agent = await panel.connect({ nodeId: node.id, token: node.secret });
+    await expect.poll(() => panel.context.agents.isConnected(node.id)).toBe(true);
     const answer = await panel.delete(`/api/nodes/${node.id}`, administrator.token);
     expect([answer.status, answer.body]).toEqual([200, { success: true }]);
-    expect(panel.context.agents.isConnected(node.id)).toBe(false);
+    expect(await agent.closed()).toMatchObject({ code: 4401 });
     expect(await panel.context.nodes.authenticateAgent({ nodeId: node.id, token: node.secret })).toBe(null);
   });
 });

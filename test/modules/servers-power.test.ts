@@ -209,6 +209,20 @@ test('a failed installation says why, and leaves nothing that could be started',
   expect((await power(id, 'install')).status).toBe(200);
 });
 
+test('an installation that a documented agent calls crashed has installed nothing', async () => {
+  const documented = await nodeWithAgent();
+  const { id } = await server({ nodeId: documented.node.id, installedAt: null });
+  await power(id, 'install');
+  documented.agent.report(id, 'crashed');
+  await allHandled(documented.agent);
+  expect(await storedServer(panel, id)).toMatchObject({
+    status: 'crashed',
+    installedAt: null,
+    activeAction: null,
+  });
+  expect((await power(id, 'install')).status).toBe(200);
+});
+
 test('a command that the agent refuses gives the server back, with the reason', async () => {
   const { id } = await server();
   await power(id, 'start');

@@ -35,7 +35,9 @@ afterEach(async () => {
     await exited;
   }
   killLeftovers(dataDir);
-  await vi.waitFor(() => expect(isAlive(postgresPid(dataDir))).toBe(false));
+  await vi.waitFor(() => {
+    expect([localAgentPid(dataDir), postgresPid(dataDir)].map(isAlive)).toEqual([false, false]);
+  });
   rmSync(dataDir, { recursive: true, force: true, maxRetries: 5 });
 });
 

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { connect as connectTcp } from 'node:net';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectClient } from '../helpers/client.js';
@@ -84,10 +85,12 @@ test('who may see a server but not its logs is refused them when he asks, and gi
 
 test('one connection takes 500 subscriptions at most', async () => {
   const client = await connect();
-  const servers: ServerRow[] = [];
-  for (let count = 0; count <= 500; count += 1) {
-    servers.push(await insertServer(panel.context.database, { ownerId: owner.id, nodeId: server.nodeId }));
-  }
+  const { prisma } = panel.context.database;
+  const { id: _, ...row } = await prisma.server.findUniqueOrThrow({ where: { id: server.id } });
+  const servers = await prisma.server.createManyAndReturn({
+    data: Array.from({ length: 501 }, () => ({ ...row, environment: {}, uuid: randomUUID() })),
+    select: { id: true },
+  });
   for (const { id } of servers) client.send({ type: 'subscribe', serverId: id });
   const error = await client.next('error');
   expect(error).toMatchObject({ code: 'gateway.too_many_subscriptions', serverId: servers.at(-1)?.id });

@@ -1,12 +1,16 @@
 import type { Socket } from 'node:net';
-import { z } from 'zod';
 import type { Game } from './game.js';
 import type { OutputRing } from './output-ring.js';
-import { createFrameReader, encodeJsonFrame, encodeOutputFrame, Frame, type ShimExit } from './protocol.js';
-
-const Attach = z.object({ from: z.number().int().nonnegative() });
-const Write = z.object({ id: z.number().int(), data: z.string() });
-const Signal = z.object({ signal: z.string() });
+import {
+  type AttachFrame,
+  createFrameReader,
+  encodeJsonFrame,
+  encodeOutputFrame,
+  Frame,
+  type ShimExit,
+  type SignalFrame,
+  type WriteFrame,
+} from './protocol.js';
 
 export interface ConnectionSource {
   socket: Socket;
@@ -46,18 +50,19 @@ export function serveConnection({ socket, ring, game, exit, onRelease }: Connect
   }
 
   function receive(type: number, payload: Buffer) {
-    const message: unknown = JSON.parse(payload.toString() || '{}');
     if (type === Frame.attach) {
+      const { from } = JSON.parse(payload.toString()) as AttachFrame;
       // An offset from the future can only be a mistake; the end is the next best answer.
-      offset = Math.min(Attach.parse(message).from, ring.endOffset);
+      offset = Math.min(from, ring.endOffset);
       pump();
     } else if (type === Frame.write) {
-      const { id, data } = Write.parse(message);
+      const { id, data } = JSON.parse(payload.toString()) as WriteFrame;
       game.write(data, (error) => {
         if (!socket.destroyed) socket.write(encodeJsonFrame(Frame.written, { id, error }));
       });
     } else if (type === Frame.signal) {
-      void game.signal(Signal.parse(message).signal as NodeJS.Signals).catch(logFailure);
+      const { signal } = JSON.parse(payload.toString()) as SignalFrame;
+      void game.signal(signal).catch(logFailure);
     } else if (type === Frame.release && exit() !== null) {
       onRelease();
     }

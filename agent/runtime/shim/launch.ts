@@ -2,10 +2,21 @@ import { spawn } from 'node:child_process';
 import { closeSync, openSync } from 'node:fs';
 import { join } from 'node:path';
 import { text } from 'node:stream/consumers';
+import { z } from 'zod';
 import { readFileIfExists } from '../../atomic-file.js';
-import { type ShimLaunch, type ShimLaunched, ShimRecord } from './protocol.js';
+import type { ShimLaunch, ShimLaunched, ShimRecord } from './protocol.js';
 
 const LAUNCH_TIMEOUT_MS = 20_000;
+
+const RecordContent = z.object({
+  pid: z.number().int().positive(),
+  startTime: z.number().nullable(),
+  gamePid: z.number().int().positive(),
+  gameStartTime: z.number().nullable(),
+  startedAt: z.iso.datetime(),
+  runId: z.string(),
+  cgroupDirectories: z.array(z.string()),
+});
 
 export interface ShimStart {
   shimCommand: string[];
@@ -52,7 +63,7 @@ export function readShimRecord(directory: string): ShimRecord | null {
   const content = readFileIfExists(join(directory, 'shim.json'));
   if (content === null) return null;
   try {
-    return ShimRecord.parse(JSON.parse(content));
+    return RecordContent.parse(JSON.parse(content));
   } catch {
     return null;
   }

@@ -1,11 +1,12 @@
-import { z } from 'zod';
-
 /**
  * What the agent and the shim (the small process that holds one game's pipes) say to each other.
  *
  * The agent starts the shim with a `ShimLaunch` as JSON on its standard input; the shim answers one line of
  * JSON, a `ShimLaunched`, on its standard output, and from then on both speak frames over a unix socket:
  * four bytes of length, one byte of type, the payload. The agent says `attach` first.
+ *
+ * Both ends are the same program, and the socket lies in a directory that only its user can enter. There is
+ * no zod here: it would be a fifth of a shim's memory, and there is a shim for each running server.
  */
 
 /** The types of frames. Payloads are JSON but for `output`, whose layout is below. */
@@ -19,17 +20,17 @@ export const Frame = {
   /** `{ id, error }`: a write was taken (error null) or not. */
   written: 4,
   // agent → shim
-  /** `{ from }`: send the output from this offset on, and go on sending. */
+  /** An `AttachFrame`: send the output from this offset on, and go on sending. */
   attach: 16,
-  /** `{ id, data }`: for the game's standard input. */
+  /** A `WriteFrame`: for the game's standard input. */
   write: 17,
-  /** `{ signal }`: to the game's process group; SIGKILL to everything it started. */
+  /** A `SignalFrame`: to the game's process group; SIGKILL to everything it started. */
   signal: 18,
   /** Output and exit are stored: the shim may end. */
   release: 19,
 } as const;
 
-export const FRAME_MAX_BYTES = 1024 * 1024;
+const FRAME_MAX_BYTES = 1024 * 1024;
 export const OUTPUT_PIECE_MAX_BYTES = 64 * 1024;
 const HEADER_BYTES = 5;
 const OUTPUT_HEADER_BYTES = 17;
@@ -50,16 +51,28 @@ export interface ShimLaunch {
 export type ShimLaunched = { ok: true } | { ok: false; message: string };
 
 /** What the shim leaves in `shim.json` for later agents. */
-export const ShimRecord = z.object({
-  pid: z.number().int().positive(),
-  startTime: z.number().nullable(),
-  gamePid: z.number().int().positive(),
-  gameStartTime: z.number().nullable(),
-  startedAt: z.iso.datetime(),
-  runId: z.string(),
-  cgroupDirectories: z.array(z.string()),
-});
-export type ShimRecord = z.infer<typeof ShimRecord>;
+export interface ShimRecord {
+  pid: number;
+  startTime: number | null;
+  gamePid: number;
+  gameStartTime: number | null;
+  startedAt: string;
+  runId: string;
+  cgroupDirectories: string[];
+}
+
+export interface AttachFrame {
+  from: number;
+}
+
+export interface WriteFrame {
+  id: number;
+  data: string;
+}
+
+export interface SignalFrame {
+  signal: NodeJS.Signals;
+}
 
 export interface ShimExit {
   exitCode: number;
@@ -75,7 +88,7 @@ export interface OutputPiece {
   data: Buffer;
 }
 
-export function encodeFrame(type: number, payload: Buffer): Buffer {
+function encodeFrame(type: number, payload: Buffer): Buffer {
   const frame = Buffer.allocUnsafe(HEADER_BYTES + payload.length);
   frame.writeUInt32BE(payload.length, 0);
   frame.writeUInt8(type, 4);

@@ -2,14 +2,14 @@ import { z } from 'zod';
 import { success, Timestamp } from '../../lib/schemas.js';
 
 const EMAIL_MAX_LENGTH = 254;
-export const PASSWORD_MIN_LENGTH = 8;
-export const PASSWORD_MAX_LENGTH = 128;
+const PASSWORD_MIN_LENGTH = 8;
+const PASSWORD_MAX_LENGTH = 128;
 const TOKEN_MAX_LENGTH = 512;
 
 /** As it is shown and mailed to; two that differ in case only are the same account's. */
-export const Email = z.string().trim().normalize('NFC').max(EMAIL_MAX_LENGTH).pipe(z.email());
+const Email = z.string().trim().normalize('NFC').max(EMAIL_MAX_LENGTH).pipe(z.email());
 
-export const Username = z
+const Username = z
   .string()
   .min(3)
   .max(32)

@@ -14,8 +14,6 @@ export interface ClientInfo {
   userAgent: string | undefined;
 }
 
-export type Sessions = ReturnType<typeof createSessions>;
-
 /** A login, and its chain of refresh tokens: each is used once, and an old one's use ends the session. */
 export function createSessions({ database, bus }: { database: Database; bus: Bus }) {
   const { prisma } = database;

@@ -106,13 +106,12 @@ export function createIntake({ store, bus, log }: { store: LogStore; bus: Bus; l
   /** False when there was no room for it. */
   function take(state: ConsoleState, connection: AgentConnection, whole: LogBatch): boolean {
     for (const batch of splitBatch(whole)) {
-      if (!store.add(batch)) {
-        if (batch.isKeptByAgent) return sendAway(connection);
-        bus.emit('console.gap', { ...rangeOf(batch), reason: 'not_stored' });
-      }
+      const isTaken = store.add(batch);
+      if (!isTaken && batch.isKeptByAgent) return sendAway(connection);
       state.lastSeq = batch.seq;
       state.lastMicroseconds = batch.microseconds + (batch.gap ? 0 : batch.seq - batch.firstSeq);
       publish(batch);
+      if (!isTaken) bus.emit('console.gap', { ...rangeOf(batch), reason: 'not_stored' });
     }
     return true;
   }

@@ -1,6 +1,7 @@
 import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
 import type { AgentGateway } from '../../gateway/gateway.js';
+import { INT4_MAX } from '../../lib/schemas.js';
 import type { AgentMessageOf, RuntimeKind } from '../../protocol/agent-messages.js';
 import { HEARTBEATS_MISSED_MAX } from '../../protocol/limits.js';
 
@@ -83,8 +84,6 @@ export function createPresence({ database, agents, bus, heartbeatIntervalMs }: P
     },
   };
 }
-
-const INT4_MAX = 2_147_483_647;
 
 /** Whatever an agent claims, it fits the column. */
 function toInt4(value: number): number {

@@ -2,8 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { PrismaClient } from '../../generated/prisma/client.js';
 import type { RestartPolicy } from '../../generated/prisma/enums.js';
 import { type Actor, hasPermission, requirePermission } from '../../lib/actor.js';
-import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
+import {
+  isDatabaseUnavailable,
+  isForeignKeyViolation,
+  isUniqueViolation,
+} from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
+import { createTurns } from '../../lib/turns.js';
 import { choosePorts } from './allocations.js';
 import { lockNode, requireCapacity } from './capacity.js';
 import { checkEnvironment, type VariableDeclarations } from './environment.js';
@@ -13,6 +18,9 @@ import type { ServerViews } from './views.js';
 export interface ServerCreation {
   create(actor: Actor, input: CreateServerBody): Promise<ServerDetail>;
 }
+
+/** Creations under way at once; more are told to come back. */
+const WAITING_MAX = 500;
 
 interface CreationPlan {
   input: CreateServerBody;
@@ -30,14 +38,23 @@ export function createServerCreation({
   prisma: PrismaClient;
   views: ServerViews;
 }): ServerCreation {
+  // They would only wait for the node's lock, each with a connection that others could use.
+  const turns = createTurns({ isHopeless: isDatabaseUnavailable });
+  let waiting = 0;
   return {
     async create(actor, input) {
       requirePermission(actor, 'server.create');
-      const plan = await planServer(prisma, actor, input);
-      const serverId = await reserve(prisma, plan).catch((error: unknown) => {
+      if (waiting >= WAITING_MAX) throw new AppError('panel.busy');
+      waiting += 1;
+      try {
+        const plan = await planServer(prisma, actor, input);
+        const serverId = await turns.take(plan.input.nodeId, () => reserve(prisma, plan));
+        return await views.get(actor, serverId);
+      } catch (error) {
         throw explain(error);
-      });
-      return views.get(actor, serverId);
+      } finally {
+        waiting -= 1;
+      }
     },
   };
 }

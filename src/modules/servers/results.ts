@@ -1,6 +1,6 @@
 import type { AgentMessageOf } from '../../protocol/agent-messages.js';
 
-export type CommandResult = AgentMessageOf<'command_result'>;
+type CommandResult = AgentMessageOf<'command_result'>;
 
 export interface CommandResults {
   /** The agent's answer to a command that was just sent; null when it does not come in time or the agent leaves. */

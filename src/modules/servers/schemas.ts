@@ -27,7 +27,7 @@ const NetworkMode = z.string().max(64);
 const RestartPolicy = z.enum(['always', 'on-failure', 'never']);
 
 /** The documented statuses; `suspended` covers the others. */
-export const ServerStatus = z.enum([
+const ServerStatus = z.enum([
   'stopped',
   'installing',
   'starting',

@@ -82,7 +82,7 @@ export function createServerStates({ pool, bus }: { pool: Pool; bus: Bus }): Ser
 }
 
 /** What clients are shown: suspension covers everything else. */
-export function clientState(server: Pick<ServerState, 'status' | 'suspendedAt'>): ClientServerState {
+function clientState(server: Pick<ServerState, 'status' | 'suspendedAt'>): ClientServerState {
   return server.suspendedAt ? 'suspended' : server.status;
 }
 

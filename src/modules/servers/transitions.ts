@@ -4,7 +4,8 @@ import type { AgentServerState } from '../../protocol/agent-messages.js';
 /** What an agent may report next. The same state again is always allowed. */
 const REPORTABLE: Record<ServerStatus, readonly AgentServerState[]> = {
   stopped: ['installing', 'starting'],
-  installing: ['stopped'],
+  // A documented agent has no other word for an installation that failed.
+  installing: ['stopped', 'crashed'],
   starting: ['running', 'stopping', 'stopped', 'crashed'],
   running: ['stopping', 'stopped', 'crashed', 'starting'],
   stopping: ['stopped', 'crashed', 'running', 'starting'],

@@ -21,27 +21,20 @@ const IMAGE = new RegExp(
 );
 const DockerImage = z.string().max(IMAGE_MAX_LENGTH).regex(IMAGE, 'is not the reference of an image');
 
-export const VariableName = z
-  .string()
-  .regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is not the name of a variable');
+const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is not the name of a variable');
 
 /** The words themselves, or a text that is split into words; empty: the image's own command. */
-export const StartCommand = z.union([
+const StartCommand = z.union([
   z.string().trim().max(COMMAND_MAX_LENGTH),
   z.array(z.string().max(COMMAND_MAX_LENGTH)).max(COMMAND_WORDS_MAX),
 ]);
-export type StartCommand = z.output<typeof StartCommand>;
 
 const PortNumber = wholeNumber({ min: 1, max: 65_535 });
-export const TemplatePorts = z
-  .array(z.strictObject({ internal: PortNumber, external: PortNumber }))
-  .max(PORTS_MAX);
-export type TemplatePorts = z.output<typeof TemplatePorts>;
+const TemplatePorts = z.array(z.strictObject({ internal: PortNumber, external: PortNumber })).max(PORTS_MAX);
 
-export const TemplateEnvironment = z
+const TemplateEnvironment = z
   .record(VariableName, z.string().max(VALUE_MAX_LENGTH))
   .refine((names) => Object.keys(names).length <= ENTRIES_MAX, `takes at most ${ENTRIES_MAX} variables`);
-export type TemplateEnvironment = z.output<typeof TemplateEnvironment>;
 
 export const TemplateVariable = z.strictObject({
   name: VariableName,
@@ -56,9 +49,9 @@ export const TemplateVariable = z.strictObject({
 });
 export type TemplateVariable = z.output<typeof TemplateVariable>;
 
-export const TemplateVariables = z.array(TemplateVariable).max(ENTRIES_MAX);
+const TemplateVariables = z.array(TemplateVariable).max(ENTRIES_MAX);
 
-export const TemplateConfigFiles = z
+const TemplateConfigFiles = z
   .array(
     z.strictObject({
       /** Inside the server's directory. */
@@ -75,12 +68,11 @@ export const TemplateConfigFiles = z
     }),
   )
   .max(CONFIG_FILES_MAX);
-export type TemplateConfigFiles = z.output<typeof TemplateConfigFiles>;
 
 /** What clients show beside the server; only `configFiles` has a meaning here: files worth a quick link. */
-export const TemplateFeatures = z.record(z.string().max(64), z.unknown());
+const TemplateFeatures = z.record(z.string().max(64), z.unknown());
 
-export const StopSignal = z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGKILL']);
+const StopSignal = z.enum(['SIGTERM', 'SIGINT', 'SIGQUIT', 'SIGHUP', 'SIGUSR1', 'SIGUSR2', 'SIGKILL']);
 
 /** Where a container sees its server's directory: absolute, and no place that the system needs for itself. */
 const DataPath = z
