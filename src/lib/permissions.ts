@@ -1,5 +1,3 @@
-import { z } from 'zod';
-
 /** Every right there is. `*` and `resource.*` are the only wildcards. */
 const CATALOGUE = {
   server: [
@@ -31,19 +29,6 @@ type Catalogue = typeof CATALOGUE;
 export type Permission = {
   [Resource in keyof Catalogue]: `${Resource}.${Catalogue[Resource][number]}`;
 }[keyof Catalogue];
-
-const NAMES = new Set<string>(
-  Object.entries(CATALOGUE).flatMap(([resource, actions]) =>
-    actions.map((action) => `${resource}.${action}`),
-  ),
-);
-const WILDCARDS = new Set(['*', ...Object.keys(CATALOGUE).map((resource) => `${resource}.*`)]);
-
-/** What may be stored in a role or a member's list: a right of the catalogue or one of the two wildcards. */
-export const GrantedPermission = z
-  .string()
-  .max(64)
-  .refine((name) => NAMES.has(name) || WILDCARDS.has(name), 'is not a permission');
 
 /** Whether a list of granted rights, wildcards included, contains one right. */
 export function isGranted(granted: ReadonlySet<string>, wanted: Permission): boolean {

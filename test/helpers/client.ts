@@ -111,7 +111,7 @@ function entriesOf(message: Message): Entry[] {
 }
 
 /** The number of the last line that came or was announced as missing. */
-export function lastSeq(entries: readonly Entry[]): number {
+function lastSeq(entries: readonly Entry[]): number {
   const last = entries.at(-1);
   if (!last) return 0;
   return last.kind === 'line' ? last.seq : last.to;

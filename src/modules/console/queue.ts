@@ -9,7 +9,7 @@ const DROP_ROOM_BYTES = 1024 * 1024;
 /** Above this, nothing is taken any more. */
 const QUEUE_LIMIT_BYTES = 32 * 1024 * 1024;
 
-export interface Queued {
+interface Queued {
   batch: LogBatch;
   bytes: number;
   /** Counts up. */

@@ -40,7 +40,7 @@ export interface ServerConsole extends ConsoleCommands {
 }
 
 /** Lines, or numbers whose lines never came. */
-export interface PendingLines extends ConsoleLines {
+interface PendingLines extends ConsoleLines {
   gap?: GapReason;
 }
 

@@ -5,7 +5,7 @@ import type { AgentMessageOf } from '../../protocol/agent-messages.js';
 import { insertNodeSamples, insertServerSamples } from './insert.js';
 import { createSampler } from './sampler.js';
 
-export type NodeHealth = AgentMessageOf<'health_report'>;
+type NodeHealth = AgentMessageOf<'health_report'>;
 
 export interface Metrics {
   /** Publishes what was measured and stores one sample a server now and then. */
