@@ -2,19 +2,38 @@ import type { Bench } from './harness/bench.js';
 import type { BroadcasterRole } from './harness/broadcaster.js';
 import { type Delivery, measureDelivery } from './harness/delivery.js';
 import { median } from './harness/histogram.js';
-import { startPanel } from './harness/panel.js';
+import { type Panel, startPanel } from './harness/panel.js';
 import { count, type Finding } from './harness/report.js';
 import { startRole } from './harness/role.js';
 import { createConsoleServer } from './harness/seed.js';
+import type { AgentAddress } from './harness/simulated-agent.js';
 import { storedLines } from './harness/stored-lines.js';
 
-/** A quiet batch, as a server that writes 1,000 lines/s fills it in 25 ms, and whatever fits into 25 ms. */
-const CASES = [
-  { subscribers: 100, batchLines: 250 },
-  { subscribers: 500, batchLines: 250 },
+interface Case {
+  subscribers: number;
+  /** Null: whatever has gathered in 25 ms. */
+  batchLines: number | null;
+}
+
+const CASES: Case[] = [
+  { subscribers: 100, batchLines: 25 },
+  { subscribers: 500, batchLines: 25 },
+  { subscribers: 100, batchLines: null },
+  { subscribers: 500, batchLines: null },
 ];
+/**
+ * Some ten times more lines a second than an agent lets any server write, and more than PostgreSQL stores: what happens
+ * there is worth knowing, but no server gets there.
+ */
+const BEYOND: Case = { subscribers: 100, batchLines: 250 };
 const ROUNDS = 3;
 const RATIO_TARGET = 0.8;
+
+interface Sides {
+  panel: Panel;
+  broadcasterUrl: string;
+  agent: Omit<AgentAddress, 'url'>;
+}
 
 /**
  * How many lines a second reach the subscribers of one server, all of them together, while every line is also
@@ -32,44 +51,54 @@ export async function fanOut(bench: Bench): Promise<Finding[]> {
   const broadcasterUrl = await broadcaster.call('listen');
 
   const agent = { nodeId: node.id, token: node.secret, serverId: server.id, serverUuid: server.uuid };
+  const sides: Sides = { panel, broadcasterUrl, agent };
   const findings: Finding[] = [];
-  for (const { subscribers, batchLines } of CASES) {
-    const baseline: number[] = [];
-    const measured: number[] = [];
-    let isWhole = true;
-    for (let round = 1; round <= ROUNDS; round += 1) {
-      const bare = await measureDelivery({
-        agent: { ...agent, url: broadcasterUrl },
-        subscriberUrl: broadcasterUrl,
-        subscribers,
-        batchLines,
-      });
-      const ours = await measureDelivery({
-        agent: { ...agent, url: panel.socketUrl },
-        subscriberUrl: `${panel.socketUrl}?token=${panel.api.token()}`,
-        subscribers,
-        batchLines,
-      });
-      const stored = await storedLines(database.pool, server.id, ours.load.firstSeq, ours.load.lastSeq);
-      isWhole &&= isComplete(ours) && stored === ours.load.lastSeq - ours.load.firstSeq + 1;
-      baseline.push(bare.linesPerSecond);
-      measured.push(ours.linesPerSecond);
-      bench.note(
-        `${subscribers} subscribers, round ${round}: ${count(ours.linesPerSecond)} lines/s, bare ${count(bare.linesPerSecond)}; ` +
-          `stored ${count(stored)} lines; ${JSON.stringify(ours.progress)}`,
-      );
-    }
-    const ratio = median(measured) / median(baseline);
-    findings.push({
-      measure: `lines delivered to ${subscribers} subscribers, each stored once, ${batchLines === null ? 'batches of 25 ms' : `batches of ${batchLines} lines`}`,
-      target: `≥ ${RATIO_TARGET} of bare ws`,
-      measured: `${count(median(measured))}/s${isWhole ? '' : ', NOT ALL LINES ARRIVED'}`,
-      baseline: `${count(median(baseline))}/s`,
-      ratio,
-      isMet: isWhole && ratio >= RATIO_TARGET,
-    });
-  }
+  for (const one of CASES) findings.push(await compare(bench, sides, one));
+  const beyond = await compare(bench, sides, BEYOND);
+  bench.note(
+    `not judged: ${beyond.measure}: ${beyond.measured}, bare ${beyond.baseline}, ratio ${beyond.ratio?.toFixed(2)}`,
+  );
   return findings;
+}
+
+async function compare(bench: Bench, sides: Sides, { subscribers, batchLines }: Case): Promise<Finding> {
+  const { panel, broadcasterUrl, agent } = sides;
+  const ourUrl = `${panel.socketUrl}?token=${panel.api.token()}`;
+  const batches = batchLines === null ? 'batches of 25 ms' : `batches of ${batchLines} lines`;
+  const baseline: number[] = [];
+  const measured: number[] = [];
+  let isWhole = true;
+  for (let round = 1; round <= ROUNDS; round += 1) {
+    const bare = await measureDelivery({
+      agent: { ...agent, url: broadcasterUrl },
+      subscriberUrl: broadcasterUrl,
+      subscribers,
+      batchLines,
+    });
+    const ours = await measureDelivery({
+      agent: { ...agent, url: panel.socketUrl },
+      subscriberUrl: ourUrl,
+      subscribers,
+      batchLines,
+    });
+    const { firstSeq, lastSeq } = ours.load;
+    const stored = await storedLines(panel.database.pool, agent.serverId, firstSeq, lastSeq);
+    isWhole &&= isComplete(ours) && stored === lastSeq - firstSeq + 1;
+    baseline.push(bare.linesPerSecond);
+    measured.push(ours.linesPerSecond);
+  }
+  bench.note(
+    `${subscribers} subscribers, ${batches}: ${measured.map(count).join(', ')}; bare ${baseline.map(count).join(', ')}`,
+  );
+  const ratio = median(measured) / median(baseline);
+  return {
+    measure: `lines delivered to ${subscribers} subscribers, each stored once, ${batches}`,
+    target: `≥ ${RATIO_TARGET} of bare ws`,
+    measured: `${count(median(measured))}/s${isWhole ? '' : ', NOT ALL LINES ARRIVED'}`,
+    baseline: `${count(median(baseline))}/s`,
+    ratio,
+    isMet: isWhole && ratio >= RATIO_TARGET,
+  };
 }
 
 function isComplete({ progress }: Delivery): boolean {

@@ -1,7 +1,8 @@
-import { mkdtempSync, rmSync } from 'node:fs';
-import { chmod } from 'node:fs/promises';
+import { chmodSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import path from 'node:path';
+import { pino } from 'pino';
+import { createReleasers, type Releasers } from '../src/lib/releasers.js';
 import { fanOut } from './fan-out.js';
 import { firstWord } from './first-word.js';
 import { flood } from './flood.js';
@@ -39,39 +40,53 @@ const ROLES = new Map([
   ['swarm', () => serveRole(createSwarmRole())],
 ]);
 
+const INTERRUPTED_EXIT_CODE = 130;
+
 async function runQuestions(names: string[]): Promise<boolean> {
+  const releasers = createReleasers(pino({ level: 'warn' }));
+  process.once('SIGINT', () => {
+    console.error('\nInterrupted, cleaning up …');
+    releasers.releaseAll().finally(() => process.exit(INTERRUPTED_EXIT_CODE));
+  });
   const directory = mkdtempSync(path.join(tmpdir(), 'catalyst-bench-'));
+  releasers.push('directory', () => rmSync(directory, { recursive: true, force: true }));
   // Game servers run under another user and live below.
-  await chmod(directory, 0o755);
-  const databases = await startDatabaseServer(directory);
-  console.log(`${describeMachine(databases.description)}\n`);
-  const findings: Finding[] = [];
+  chmodSync(directory, 0o755);
   try {
-    for (const name of names) findings.push(...(await ask(name, { databases, directory })));
+    const databases = await startDatabaseServer(directory);
+    releasers.push('database server', () => databases.stop());
+    console.log(`${describeMachine(databases.description)}\n`);
+    const findings: Finding[] = [];
+    for (const name of names) findings.push(...(await ask(name, { databases, directory }, releasers)));
+    console.log(`\n${markdownTable(findings)}`);
+    return findings.every(({ isMet }) => isMet);
   } finally {
-    await databases.stop();
-    rmSync(directory, { recursive: true, force: true });
+    await releasers.releaseAll();
   }
-  console.log(`\n${markdownTable(findings)}`);
-  return findings.every(({ isMet }) => isMet);
 }
 
-async function ask(name: string, means: Pick<Bench, 'databases' | 'directory'>): Promise<Finding[]> {
+/** Everything that a question has opened is closed after it. */
+async function ask(
+  name: string,
+  means: Pick<Bench, 'databases' | 'directory'>,
+  outer: Releasers,
+): Promise<Finding[]> {
   const question = QUESTIONS.get(name);
   if (!question)
     throw new Error(`There is no question "${name}". There are: ${[...QUESTIONS.keys()].join(', ')}.`);
-  const closers: (() => Promise<unknown> | unknown)[] = [];
+  const releasers = createReleasers(pino({ level: 'warn' }));
+  outer.push(name, () => releasers.releaseAll());
   console.log(name);
   try {
     const findings = await question({
       ...means,
-      defer: (close) => closers.unshift(close),
+      defer: (close) => releasers.push(`means of ${name}`, close),
       note: (text) => console.log(`       ${text}`),
     });
     for (const finding of findings) printFinding(finding);
     return findings;
   } finally {
-    for (const close of closers) await close();
+    await releasers.releaseAll();
   }
 }
 

@@ -52,7 +52,8 @@ export async function rest(bench: Bench): Promise<Finding[]> {
 
   const bare = startRole<BareRestRole>('bare-rest');
   const requests = startRole<RequestsRole>('requests');
-  bench.defer(() => Promise.all([bare.stop(), requests.stop()]));
+  bench.defer(() => bare.stop());
+  bench.defer(() => requests.stop());
   const bareUrl = await bare.call('listen', { databaseUrl: fresh.database.url });
   const means: Means = { bench, fresh, full, bareUrl, requests };
 

@@ -80,7 +80,7 @@ async function installation(bench: Bench): Promise<Finding[]> {
 }
 
 function install(directory: string, options: string[]): void {
-  execFileSync('npm', ['ci', '--no-audit', '--no-fund', ...options], {
+  execFileSync('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error', ...options], {
     cwd: directory,
     stdio: ['ignore', 'ignore', 'inherit'],
     timeout: INSTALL_TIMEOUT_MS,

@@ -7,7 +7,7 @@ export interface Bench {
   /** For data directories and logs; removed at the end. */
   directory: string;
   /** Whatever was opened last is closed first, also when a question fails. */
-  defer(close: () => Promise<unknown> | unknown): void;
+  defer(close: () => Promise<void> | void): void;
   note(text: string): void;
 }
 

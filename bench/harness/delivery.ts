@@ -6,7 +6,7 @@ import type { AgentAddress, LoadResult, SimulatedAgentRole } from './simulated-a
 import type { Progress, SwarmRole } from './swarm.js';
 
 const WARM_UP_MS = 2000;
-const MEASURE_MS = 6000;
+const MEASURE_MS = 5000;
 /** The last lines travel; a panel that stores more slowly than it delivers is given time, too. */
 const SETTLE_MS = 500;
 const ARRIVAL_TIMEOUT_MS = 20_000;

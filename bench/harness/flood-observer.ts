@@ -48,7 +48,8 @@ export async function observeFlood(options: {
 async function openWatchers(bench: Bench, panel: Panel, serverId: string): Promise<Watchers> {
   const healthy = startRole<SwarmRole>('swarm');
   const paused = startRole<SwarmRole>('swarm');
-  bench.defer(() => Promise.all([healthy.stop(), paused.stop()]));
+  bench.defer(() => healthy.stop());
+  bench.defer(() => paused.stop());
   const url = `${panel.socketUrl}?token=${panel.api.token()}`;
   const options = { url, serverId, subscribers: 1, mode: 'latency' as const };
   await Promise.all([healthy.call('connect', options), paused.call('connect', options)]);
