@@ -4,9 +4,7 @@ WORKDIR /app
 COPY package.json package-lock.json ./
 RUN npm ci --ignore-scripts --no-audit --no-fund
 COPY . .
-RUN npm run build
-# Pruning alone keeps these two and 240 MB that they need, because the database client names them as optional peers.
-RUN npm uninstall --no-save --omit=dev --ignore-scripts --no-audit --no-fund prisma typescript
+RUN npm run build && npm prune --omit=dev --ignore-scripts --no-audit --no-fund
 
 FROM node:20-bookworm-slim
 ENV NODE_ENV=production \

@@ -42,7 +42,7 @@ const TIMINGS: Omit<AgentTimings, 'installTimeoutMs'> = {
   crashBackoffMaxMs: 5 * 60_000,
   healthyAfterMs: 10 * 60_000,
   redialMinMs: 500,
-  redialMaxMs: 30_000,
+  redialMaxMs: 10_000,
   replacedWaitMs: 60_000,
   unauthorizedWaitMs: 30_000,
   pingIntervalMs: 10_000,
@@ -81,6 +81,13 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
   const registry = createRegistry({ dataDir, runtime, directories, timings, send, log });
   const countRunning = () => registry.all().filter(({ isRunning }) => isRunning).length;
   const measureHealth = createHealthMeter({ nodeId: config.nodeId, dataDir, countRunning });
+  const reportHealth = () => {
+    try {
+      send(measureHealth());
+    } catch (error) {
+      log.error({ error, dataDir }, 'this machine could not be measured; is the data directory still there?');
+    }
+  };
   const link: Link = createLink({
     panelUrl: config.panelUrl,
     nodeId: config.nodeId,
@@ -89,7 +96,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     timings,
     onWelcome(welcome) {
       reportEverything(welcome, registry, send);
-      send(measureHealth());
+      reportHealth();
     },
     onOrder: createOrderHandler({ registry, send, log }),
     onRoom() {
@@ -109,7 +116,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     log,
   });
   const healthTimer = setInterval(() => {
-    if (link.hasRoom()) send(measureHealth());
+    if (link.hasRoom()) reportHealth();
   }, timings.healthIntervalMs);
   log.info({ runtime: runtime.kind, dataDir, servers: registry.all().length }, 'agent started');
 

@@ -5,7 +5,8 @@ import { closeSync, fsyncSync, openSync, readFileSync, renameSync, rmSync, write
  * the old content is there or the new one, never a part of it.
  */
 export function writeFileAtomically(path: string, content: string): void {
-  const temporaryPath = `${path}.${process.pid}.tmp`;
+  // Always the same name: what an agent left that was killed here is written over.
+  const temporaryPath = `${path}.tmp`;
   try {
     const descriptor = openSync(temporaryPath, 'w', 0o600);
     try {

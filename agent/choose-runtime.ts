@@ -29,7 +29,9 @@ export async function chooseRuntime({
   const path = join(dataDir, 'runtime.json');
   const recorded = setting === 'auto' && hasServers(dataDir) ? readRecorded(path) : null;
   const kind = await choose(setting === 'auto' ? recorded : setting, dockerSocket, log);
-  writeFileAtomically(path, JSON.stringify({ kind }));
+  // Only what is new, so that an agent can start on a full disk.
+  const content = JSON.stringify({ kind });
+  if (readFileIfExists(path) !== content) writeFileAtomically(path, content);
   return kind;
 }
 

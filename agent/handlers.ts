@@ -30,8 +30,8 @@ export function createOrderHandler({ registry, send, log }: HandlersOptions): (o
       await registry.get(order).start(toLaunch(order));
     },
     async stop_server(order) {
-      const { timeoutSeconds } = order;
-      await registry.get(order).stop(timeoutSeconds === undefined ? undefined : timeoutSeconds * 1000);
+      const timeoutSeconds = Math.min(order.timeoutSeconds ?? Number.NaN, STOP_TIMEOUT_MAX_SECONDS);
+      await registry.get(order).stop(Number.isNaN(timeoutSeconds) ? undefined : timeoutSeconds * 1000);
     },
     async restart_server(order) {
       refuseSuspended(order);

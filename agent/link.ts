@@ -90,6 +90,7 @@ export function createLink(options: LinkOptions): Link {
     const timers = createTimers(current);
     let isRefused = false;
     let readyAtMs: number | null = null;
+    let lastError: string | null = null;
 
     current.on('unexpected-response', (request, response) => {
       isRefused = HTTP_UNAUTHORIZED.includes(response.statusCode ?? 0);
@@ -108,13 +109,16 @@ export function createLink(options: LinkOptions): Link {
       timers.startHeartbeat(message.heartbeatIntervalMs ?? HEARTBEAT_INTERVAL_MS);
       acceptWelcome(message, token, candidates);
     });
-    current.on('error', (error) => log.debug({ error: error.message }, 'connection error'));
+    current.on('error', (error) => {
+      lastError = error.message;
+    });
     current.on('close', (code, reason) => {
       timers.stop();
       socket = null;
       isReady = false;
       if (isClosing) return;
-      log.warn({ code, reason: reason.toString() }, 'not connected to the panel');
+      const { panelUrl } = options;
+      log.warn({ panelUrl, code, reason: reason.toString(), error: lastError }, 'not connected to the panel');
       // A connection that was good for a while starts the waiting times over.
       if (readyAtMs !== null && performance.now() - readyAtMs > timings.redialMinMs * 10) attempt = 0;
       planRetry(code, isRefused || code === CloseCode.unauthorized, candidates.length);

@@ -42,11 +42,18 @@ const ROLES = new Map([
 
 const INTERRUPTED_EXIT_CODE = 130;
 
+/** Aborted by Ctrl-C: then whatever is open is closed once, by who heard of it first. */
+const interruption = new AbortController();
+
 async function runQuestions(names: string[]): Promise<boolean> {
   const releasers = createReleasers(pino({ level: 'warn' }));
   process.once('SIGINT', () => {
+    interruption.abort();
     console.error('\nInterrupted, cleaning up …');
-    releasers.releaseAll().finally(() => process.exit(INTERRUPTED_EXIT_CODE));
+    releasers
+      .releaseAll()
+      .catch((error: unknown) => console.error(error))
+      .finally(() => process.exit(INTERRUPTED_EXIT_CODE));
   });
   const directory = mkdtempSync(path.join(tmpdir(), 'catalyst-bench-'));
   releasers.push('directory', () => rmSync(directory, { recursive: true, force: true }));
@@ -61,7 +68,7 @@ async function runQuestions(names: string[]): Promise<boolean> {
     console.log(`\n${markdownTable(findings)}`);
     return findings.every(({ isMet }) => isMet);
   } finally {
-    await releasers.releaseAll();
+    if (!interruption.signal.aborted) await releasers.releaseAll();
   }
 }
 
@@ -86,15 +93,20 @@ async function ask(
     for (const finding of findings) printFinding(finding);
     return findings;
   } finally {
-    await releasers.releaseAll();
+    if (!interruption.signal.aborted) await releasers.releaseAll();
   }
 }
 
 const role = currentRole();
 if (role === undefined) {
   const names = process.argv.slice(2);
-  const isMet = await runQuestions(names.length > 0 ? names : [...QUESTIONS.keys()]);
-  process.exitCode = isMet ? 0 : 1;
+  try {
+    const isMet = await runQuestions(names.length > 0 ? names : [...QUESTIONS.keys()]);
+    process.exitCode = isMet ? 0 : 1;
+  } catch (error) {
+    // What fails because everything is being closed is no news.
+    if (!interruption.signal.aborted) throw error;
+  }
 } else {
   ROLES.get(role)?.();
 }

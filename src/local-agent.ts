@@ -122,10 +122,10 @@ function launch(options: LocalAgentOptions): ProcessIdentity {
   // Without a pid there will be an error; the watch finds no process and tries again.
   child.once('error', (error) => log.error({ err: error }, 'the local agent could not be started'));
   child.unref();
-  const mark = identifyProcess(child.pid ?? NO_PID);
+  const agent = identifyProcess(child.pid ?? NO_PID);
   writeFileSync(settingsFile(directory), settingsHash(options), { mode: 0o600 });
-  log.info({ pid: mark.pid, logFile: logFile(directory) }, 'local agent started');
-  return mark;
+  log.info({ pid: agent.pid, logFile: logFile(directory) }, 'local agent started');
+  return agent;
 }
 
 function agentEnvironment({ environment, panelUrl, nodeId, nodeSecret, directory }: LocalAgentOptions) {
@@ -153,8 +153,8 @@ function isOutdated(options: LocalAgentOptions): boolean {
 /** The agent that holds the lock of the directory and lives. */
 function readLock(directory: string): ProcessIdentity | null {
   try {
-    const mark = JSON.parse(readFileSync(path.join(directory, 'agent.lock'), 'utf8')) as ProcessIdentity;
-    return Number.isInteger(mark.pid) && mark.pid > 0 && isProcessAlive(mark) ? mark : null;
+    const holder = JSON.parse(readFileSync(path.join(directory, 'agent.lock'), 'utf8')) as ProcessIdentity;
+    return Number.isInteger(holder.pid) && holder.pid > 0 && isProcessAlive(holder) ? holder : null;
   } catch {
     return null;
   }

@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { isProcessAlive } from '../process-identity.js';
 import { createCgroup, findCgroupParents, killCgroup, removeCgroup } from './cgroups.js';
+import { noNewPrivilegesCommand } from './no-new-privileges.js';
 import { createUsageMeters } from './process-usage.js';
 import {
   InstallError,
@@ -40,13 +41,15 @@ const DEATH_MAX_MS = 5000;
  * network and users; only memory, CPU and the number of processes are limited, where control groups allow.
  */
 export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
-  const { uid, gid, shimCommand, log } = options;
+  const { uid, gid, log } = options;
   const shimsDirectory = join(options.dataDir, 'shims');
   mkdirSync(shimsDirectory, { recursive: true, mode: 0o700 });
   const cgroupParents = findCgroupParents();
   const controllers = cgroupParents?.controllers ?? [];
   if (controllers.length > 0) log.info({ controllers }, 'servers are limited by control groups');
   else log.warn('no usable control groups: servers run without limits of memory, CPU and processes');
+  // Held by the supervisor, it holds for the game, whose own command and failures stay what they are.
+  const shimCommand = [...noNewPrivilegesCommand(), ...options.shimCommand];
   const meterOf = createUsageMeters();
 
   function directoryOf(uuid: string, suffix = ''): string {
@@ -79,7 +82,13 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
         endsWithAgent: isInstallation,
       },
     });
-    return attach(directory, record, null, listener);
+    try {
+      return await attach(directory, record, null, listener);
+    } catch (error) {
+      // It runs, but nobody would hear of it.
+      await clear(directory);
+      throw error;
+    }
   }
 
   async function attach(
@@ -192,8 +201,8 @@ function killQuietly(pid: number) {
 }
 
 async function waitForDeath(record: ShimRecord): Promise<void> {
-  const deadline = Date.now() + DEATH_MAX_MS;
-  while (isProcessAlive(record) && Date.now() < deadline) {
+  const deadlineMs = performance.now() + DEATH_MAX_MS;
+  while (isProcessAlive(record) && performance.now() < deadlineMs) {
     await new Promise((resolve) => setTimeout(resolve, DEATH_POLL_MS));
   }
 }

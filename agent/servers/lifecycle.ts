@@ -48,6 +48,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   let endReason: string | null = null;
   let restartTimer: NodeJS.Timeout | null = null;
   let healthyTimer: NodeJS.Timeout | null = null;
+  /** Settles when what the runtime kept of the last run is gone; only then can there be another. */
+  let released: Promise<void> = Promise.resolve();
 
   async function start(signal: AbortSignal): Promise<void> {
     cancelRestart();
@@ -57,6 +59,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     console.beginRun();
     status.remember({ runFirstSeq: console.lastSeq + 1 });
     const plan = toPlan(status.record, directories.prepare(uuid));
+    await released;
     const output = watchOutput();
     attach(await runtime.start(plan, output.listener), output);
     if (signal.aborted) await kill();
@@ -80,14 +83,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     const { state, launch, runFirstSeq } = status.record;
     if (state === 'starting' && launch.startupDetection !== null) {
       try {
-        const isStarted = createStartupDetector(launch.startupDetection);
-        // After the chunk that the line is in, so that the line is on its way before the news.
-        console.watch((line) => {
-          if (isStarted(line)) queueMicrotask(becomeRunning);
-        });
+        const expression = launch.startupDetection;
+        const look = createStartupDetector({ expression, onStarted: becomeRunning, onGivenUp });
+        console.watch(look);
         // An agent may have written the line down and have been killed before it could act on it.
-        const held = console.heldLines(runFirstSeq);
-        if (held.some((line) => isStarted(Buffer.from(line)))) queueMicrotask(becomeRunning);
+        for (const line of console.heldLines(runFirstSeq)) look(Buffer.from(line));
       } catch (error) {
         log.error({ serverId, error }, 'the startup detection of a server is no regular expression');
         status.remember({ launch: { ...launch, startupDetection: null } });
@@ -119,11 +119,20 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
     watchHealth();
   }
 
+  function onGivenUp() {
+    log.warn({ serverId }, 'the startup detection of a server takes too long');
+    console.announce(
+      'The start-up expression of the template took too long and is given up: the server counts as running.',
+    );
+    status.remember({ launch: { ...status.record.launch, startupDetection: null } });
+    becomeRunning();
+  }
+
   function watchHealth() {
     const { crashCount, runningAt } = status.record;
     if (crashCount === 0 || runningAt === null) return;
-    const healthyInMs = Date.parse(runningAt) + timings.healthyAfterMs - Date.now();
-    healthyTimer = setTimeout(() => status.update({ crashCount: 0 }), Math.max(0, healthyInMs));
+    const healthyInMs = untilMs(Date.parse(runningAt) + timings.healthyAfterMs, timings.healthyAfterMs);
+    healthyTimer = setTimeout(() => status.update({ crashCount: 0 }), healthyInMs);
   }
 
   async function finish(server: RuntimeServer | null, exit: ServerExit): Promise<void> {
@@ -141,7 +150,15 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       // An intended restart is remembered until it has started again, in case the agent ends in between.
       status.update({ ...ended, state: 'stopped', intent: intent === 'restart' ? 'restart' : null });
     }
-    await server?.release?.();
+    released = release(server);
+  }
+
+  async function release(server: RuntimeServer | null): Promise<void> {
+    try {
+      await server?.release?.();
+    } catch (error) {
+      log.error({ serverId, error }, 'what is left of a run could not be removed');
+    }
   }
 
   function applyVerdict(
@@ -172,7 +189,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   function scheduleRestart() {
     const { restartAt } = status.record;
     if (restartAt === null || closing.aborted) return;
-    const waitMs = Math.max(0, Date.parse(restartAt) - Date.now());
+    const waitMs = untilMs(Date.parse(restartAt), timings.crashBackoffMaxMs);
     restartTimer = setTimeout(() => {
       actions.perform('start', restartAfterCrash).catch((error: unknown) => {
         log.error({ serverId, error }, 'a crashed server could not be started again');
@@ -200,9 +217,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   }
 
   async function kill(): Promise<void> {
-    if (run === null) return;
-    endReason = 'killed';
-    await killRun(run, closing);
+    if (run !== null) {
+      endReason = 'killed';
+      await killRun(run, closing);
+    }
+    await released;
   }
 
   return {
@@ -235,4 +254,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       run?.server.detach();
     },
   };
+}
+
+/** How long to wait for a time that was planned to be `maxMs` away at most: the clock may have been set back. */
+function untilMs(timeMs: number, maxMs: number): number {
+  return Math.min(maxMs, Math.max(0, timeMs - Date.now()));
 }

@@ -65,6 +65,7 @@ export function createRegistry(options: RegistryOptions): Registry {
   let panel: PanelConsoles | null = null;
 
   const statePath = (uuid: string) => join(stateDirectory, `${uuid}.json`);
+  const journalPath = (uuid: string) => join(dataDir, 'journals', `${uuid}.log`);
   const bufferLimitBytes = () =>
     Math.max(
       CONSOLE_BUFFER_MIN_BYTES,
@@ -84,7 +85,7 @@ export function createRegistry(options: RegistryOptions): Registry {
     const { serverId, uuid } = record;
     const console = createConsole({
       serverId,
-      journalPath: join(dataDir, 'journals', `${uuid}.log`),
+      journalPath: journalPath(uuid),
       bufferLimitBytes,
       send,
       log,
@@ -143,7 +144,10 @@ export function createRegistry(options: RegistryOptions): Registry {
         await server.destroy();
         servers.delete(server.serverId);
       }
-      rmSync(statePath(address.serverUuid), { force: true });
+      for (const path of [journalPath(address.serverUuid), statePath(address.serverUuid)]) {
+        // The second is there when an agent was killed in the middle of writing.
+        for (const file of [path, `${path}.tmp`]) rmSync(file, { force: true });
+      }
       log.info({ serverId: address.serverId }, 'server removed');
     },
     inventory: () => [...servers.values()].map((server) => server.observe()),

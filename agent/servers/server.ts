@@ -154,7 +154,19 @@ export function createServer(options: ServerOptions): GameServer {
     if (lifecycle.run !== null && status.record.state !== 'stopping') status.update({ state: 'stopping' });
     await lifecycle.kill();
     await actions.settled();
+    // It may have been taken up meanwhile, or there was no way to: then it is known to no one but the runtime.
+    await lifecycle.kill();
+    if (['starting', 'running', 'stopping'].includes(status.record.state)) await removeUnreached();
     settleStopped();
+  }
+
+  async function removeUnreached(): Promise<void> {
+    try {
+      await runtime.remove(uuid);
+    } catch (error) {
+      await recover();
+      throw toRefusal(error, 'server.kill_failed');
+    }
   }
 
   async function takeUp(): Promise<void> {

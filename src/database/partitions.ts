@@ -39,9 +39,11 @@ export async function maintainPartitions(options: {
 export async function ensurePartitions(
   pool: pg.Pool,
   now: Date,
-  { daysBack = DAYS_BACK, daysAhead = DAYS_AHEAD } = {},
+  { daysBack = DAYS_BACK } = {},
 ): Promise<string[]> {
-  const days = Array.from({ length: daysBack + 1 + daysAhead }, (_, index) => addDays(now, index - daysBack));
+  const days = Array.from({ length: daysBack + 1 + DAYS_AHEAD }, (_, index) =>
+    addDays(now, index - daysBack),
+  );
   return underLock(pool, async (client) => {
     const existing = new Set((await listPartitions(client)).map(({ name }) => name));
     const created: string[] = [];
@@ -60,7 +62,7 @@ export async function ensurePartitions(
   });
 }
 
-/** Drop every partition whose youngest possible row is older than that. Answers the names of what it dropped. */
+/** Drop every partition whose youngest possible row is past its retention. Answers the names of what it dropped. */
 export async function dropExpiredPartitions(
   pool: pg.Pool,
   now: Date,

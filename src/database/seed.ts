@@ -31,7 +31,7 @@ const ROLES: { name: string; description: string; permissions: (Permission | '*'
       'member.read',
     ],
   },
-  { name: 'User', description: 'Works on own servers and on those shared with him.', permissions: [] },
+  { name: 'User', description: 'Works on own servers and on shared ones.', permissions: [] },
 ];
 
 /** This machine as a node. */

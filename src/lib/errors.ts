@@ -50,10 +50,7 @@ const CATALOGUE = {
   'gateway.frame_invalid': [400, 'The message is not valid.'],
   'gateway.type_unknown': [400, 'Unknown message type.'],
   'gateway.too_many_messages': [429, 'Too many messages.'],
-  'gateway.too_many_connections': [
-    429,
-    'Too many connections at once from this address. Try again in a moment.',
-  ],
+  'gateway.too_many_connections': [429, 'Too many connections at once. Try again in a moment.'],
   'gateway.too_slow': [400, 'The connection took nothing for a minute. Connect again.'],
   'gateway.too_many_subscriptions': [400, 'Too many subscriptions on one connection.'],
   'database.unavailable': [503, 'The database does not answer. Try again in a moment.'],

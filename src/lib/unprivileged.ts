@@ -38,7 +38,7 @@ export interface ReachableDirectoryOptions {
 
 /**
  * `<dataDir>/<name>`, or, where the way there is closed to that user (a project under /root, say), a
- * directory of our own in `SHARED_HOME`. Which one it is, is decided once: `<dataDir>/<name>.location` remembers it.
+ * directory of our own in `SHARED_HOME`. That is decided once: `<dataDir>/<name>.location` remembers it.
  * The parent of what is returned exists; the directory itself may not yet.
  */
 export function reachableDirectory({ dataDir, name, identity, log }: ReachableDirectoryOptions): string {

@@ -7,7 +7,7 @@ import type { Channel, Subscriber } from './channel.js';
 import { bundleLines, encodeLines } from './frames.js';
 import { createSlots } from './slots.js';
 
-/** Who is further behind is told so, and goes on with what comes now. */
+/** A client that is further behind is told so, and goes on with what comes now. */
 const BEHIND_MAX_LINES = 20_000;
 const READ_LINES = 1000;
 /** What is sent before looking whether the client takes it. */

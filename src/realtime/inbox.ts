@@ -1,10 +1,16 @@
 import type { WebSocket } from 'ws';
-import { createMessageRate } from './rate.js';
 
 /** While more than these wait, the client is not read from. */
 const WAITING_MAX = 32;
+/** A client that opens a dashboard of some hundred servers speaks a lot at first; afterwards people type. */
+const MESSAGES_PER_SECOND = 50;
+const BURST_MESSAGES = 600;
+/** Who goes on speaking that far beyond what is allowed is sent away. */
+const DEBT_MAX_MESSAGES = 500;
 /** Who speaks too much is told at most this often. */
 const COMPLAINT_INTERVAL_MS = 1000;
+
+type Verdict = 'allowed' | 'over' | 'far-over';
 
 /**
  * The messages of one client, handled one after the other in the order they came, also those that come before it is
@@ -18,7 +24,7 @@ export function attachInbox({
   webSocket: WebSocket;
   /** Must not reject. */
   handle(data: Buffer, isBinary: boolean): Promise<void>;
-  onTooMany(verdict: 'over' | 'far-over'): void;
+  onTooMany(verdict: Exclude<Verdict, 'allowed'>): void;
 }): void {
   const countMessage = createMessageRate();
   const waiting: { data: Buffer; isBinary: boolean }[] = [];
@@ -59,4 +65,17 @@ export function attachInbox({
 function toBuffer(data: Buffer | ArrayBuffer | Buffer[]): Buffer {
   if (Array.isArray(data)) return Buffer.concat(data);
   return Buffer.isBuffer(data) ? data : Buffer.from(data);
+}
+
+/** A token bucket that remembers what was taken beyond its bottom. */
+function createMessageRate(): () => Verdict {
+  let tokens = BURST_MESSAGES;
+  let countedAtMs = Date.now();
+  return () => {
+    const nowMs = Date.now();
+    tokens = Math.min(BURST_MESSAGES, tokens + ((nowMs - countedAtMs) / 1000) * MESSAGES_PER_SECOND) - 1;
+    countedAtMs = nowMs;
+    if (tokens >= 0) return 'allowed';
+    return tokens < -DEBT_MAX_MESSAGES ? 'far-over' : 'over';
+  };
 }

@@ -4,7 +4,7 @@ import type { PanelToClientMessage } from '../protocol/client-messages.js';
 
 /** A client counts as drained when no more than this waits for it. */
 const DRAINED_BYTES = 64 * 1024;
-/** Answers that a client does not take: then it is cut off. */
+/** A client that lets more answers than this wait is cut off. */
 const ANSWERS_MAX_BYTES = 8 * 1024 * 1024;
 /** Nothing has left for so long: the client has stalled. */
 const STALLED_MS = 60_000;

@@ -9,8 +9,8 @@ export interface Viewable {
 }
 
 /**
- * What of a server somebody may watch. Asked for by name, events that he may not see are `permission.denied`; left
- * out, he is given those that he may. Errors: as `ServerAccess.authorise`.
+ * What of a server an actor may watch. Asked for by name, events that it may not see are `permission.denied`; left
+ * out, it is given those that it may. Errors: as `ServerAccess.authorise`.
  */
 export async function findViewable(
   access: ServerAccess,

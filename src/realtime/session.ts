@@ -29,7 +29,7 @@ export interface Session {
   isWatching(serverId: string): boolean;
   /** Tells the client why and closes. */
   end(code: number, error: AppError): void;
-  /** Looks again whether the token still counts, and whether its holder may still see what he watches. */
+  /** Looks again whether the token still counts, and whether its holder may still see what is watched. */
   recheck(): Promise<void>;
   /** Ends the subscription to a server, if there is one. */
   drop(serverId: string, reason: string): void;
@@ -118,7 +118,7 @@ export function openSession(options: SessionOptions): Session {
     }
     const { state, events } = await findViewable(context.access, actor, { serverId, events: wanted });
     const lastSeq = await context.console.lastSeq(serverId);
-    // The client left, or lost its rights, while we asked.
+    // The client left, or was sent away, while we asked.
     if (!outlet.isOpen()) return;
     leave(serverId);
     outlet.send({ type: 'subscribed', serverId, events, seq: lastSeq, state });

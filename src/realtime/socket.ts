@@ -16,7 +16,7 @@ const CONNECTIONS_MAX = 10_000;
 const USER_CONNECTIONS_MAX = 2000;
 /** Connections that have not said yet who they are. */
 const STRANGERS_MAX = 500;
-/** What waits for a client at most, and for all of them together as long as they are not too many for the minimum. */
+/** All clients share the total: one may have so much waiting for it at most, and never less than the minimum. */
 const CLIENT_BUFFER_MAX_BYTES = 1024 * 1024;
 const CLIENT_BUFFER_MIN_BYTES = 128 * 1024;
 const CLIENT_BUFFERS_TOTAL_BYTES = 128 * 1024 * 1024;

@@ -7,7 +7,7 @@ import { type Channel, createChannel, type Subscriber } from './channel.js';
 import { encode } from './frames.js';
 import type { Outlet } from './outlet.js';
 
-/** More than these lines are not played back to who asks for what he missed. */
+/** A client that asks for what it missed is played back at most so many lines. */
 const REPLAY_MAX_LINES = 10_000;
 
 export interface Subscriptions {

@@ -12,7 +12,7 @@ const CHECK_INTERVAL_MS = 800;
 const RECHECK_INTERVAL_MS = 60_000;
 const RECHECKS_AT_ONCE = 4;
 const PING_INTERVAL_MS = 30_000;
-/** A client that says nothing for so long, not even to pings, is gone. Longer than it may stall, which it is told. */
+/** A client that says nothing for so long, not even to pings, is gone. More than a stalled one has, which is told why. */
 const SILENT_MAX_MS = 95_000;
 
 export interface Watch {

@@ -87,7 +87,11 @@ export async function connectAgent(
 }
 
 /** The agent as a process of its own, from the bundle that nodes get. */
-export function spawnAgent(panel: FakePanel, dataDir: string): ChildProcess {
+export function spawnAgent(
+  panel: FakePanel,
+  dataDir: string,
+  { stdout = 'inherit' }: { stdout?: 'inherit' | 'closed' } = {},
+): ChildProcess {
   const child = spawn(process.execPath, [AGENT_BUNDLE], {
     env: {
       PATH: process.env.PATH,
@@ -96,10 +100,12 @@ export function spawnAgent(panel: FakePanel, dataDir: string): ChildProcess {
       NODE_TOKEN: 'token-1',
       AGENT_DATA_DIR: dataDir,
       RUNTIME: 'process',
-      LOG_LEVEL: process.env.TEST_LOG ?? 'silent',
+      LOG_LEVEL: process.env.TEST_LOG ?? (stdout === 'closed' ? 'info' : 'silent'),
     },
-    stdio: ['ignore', 'inherit', 'pipe'],
+    stdio: ['ignore', stdout === 'closed' ? 'pipe' : 'inherit', 'pipe'],
   });
+  // Whoever read its log is gone.
+  child.stdout?.destroy();
   onTestFinished(async () => {
     if (child.exitCode === null && child.signalCode === null) {
       child.kill('SIGKILL');

@@ -208,6 +208,13 @@ test('numbers that no column holds do no harm', async () => {
     exitCode: 2_147_483_647,
     crashCount: 2_147_483_647,
   });
+  agent.report(server.id, 'starting');
+  agent.report(server.id, 'crashed');
+  await allHandled();
+  expect(await storedServer(panel, server.id)).toMatchObject({
+    status: 'crashed',
+    crashCount: 2_147_483_647,
+  });
 });
 
 test('reports of one server are stored in the order they were sent', async () => {

@@ -85,6 +85,13 @@ describe('bodies', () => {
     expect([answer.statusCode, answer.json().code]).toEqual([400, 'request.invalid']);
   });
 
+  test.each([
+    ['{"__proto__": {"isAdmin": true}}', 'body.__proto__: is not allowed'],
+    ['{"email": {"x": [{"__proto__": 1}]}}', 'body.email.x.0.__proto__: is not allowed'],
+  ])('%s is 400 and says which field', async (payload, message) => {
+    expect((await send(payload)).json().message).toBe(message);
+  });
+
   test('another type than JSON is 415', async () => {
     for (const type of ['text/plain', 'application/xml', 'application/x-www-form-urlencoded', 'nonsense']) {
       const answer = await send('{}', { 'content-type': type });

@@ -72,6 +72,27 @@ test.each([
   expect(await storedServer(panel, id)).toEqual(before);
 });
 
+test.each([
+  ['a start command', { startCommand: 'run {{X}} {{X}} {{X}}' }],
+  ['an environment variable', { environment: { OPTIONS: '{{X}}{{X}}' } }],
+  [
+    'altogether more',
+    {
+      environment: Object.fromEntries(
+        Array.from({ length: 200 }, (_, index) => [`A${index}`, '\n'.repeat(8192)]),
+      ),
+    },
+  ],
+])('values that make %s longer than agents take are 400, and the server is free', async (_what, fields) => {
+  const variables = [
+    { name: 'X', description: '', default: null, required: false, userEditable: true, rules: '' },
+  ];
+  const template = await panel.createTemplate({ variables, ...fields });
+  const { id } = await server({ templateId: template.id, environment: { X: 'x'.repeat(8000) } });
+  expect(await power(id, 'start')).toMatchObject({ status: 400, body: { code: 'server.variable_invalid' } });
+  expect(await storedServer(panel, id)).toMatchObject({ status: 'stopped', activeAction: null });
+});
+
 test('start of a server that is not installed is 409 server.not_installed', async () => {
   const { id } = await server({ installedAt: null });
   expect(await power(id, 'start')).toMatchObject({ status: 409, body: { code: 'server.not_installed' } });
@@ -333,6 +354,16 @@ test('delete tells the agent first and waits for its word', async () => {
   agent.send({ type: 'command_result', commandId: order.commandId, ok: true });
   expect(await answer).toMatchObject({ status: 200 });
   expect((await panel.get(`/api/servers/${id}`, owner.token)).status).toBe(404);
+});
+
+test('a kill in the middle of a delete does not let anybody start what is being removed', async () => {
+  const { id } = await server();
+  const answer = panel.delete(`/api/servers/${id}`, owner.token);
+  const { commandId } = await agent.next('delete_server', ({ serverId }) => serverId === id);
+  expect(await power(id, 'kill')).toMatchObject({ status: 200 });
+  expect(await power(id, 'start')).toMatchObject({ status: 409, body: { code: 'server.busy' } });
+  agent.send({ type: 'command_result', commandId, ok: true });
+  expect(await answer).toMatchObject({ status: 200 });
 });
 
 test('a delete that the agent refuses, or does not live to answer, keeps the server', async () => {

@@ -252,6 +252,23 @@ describe('variables', () => {
     await created({ templateId: template.id });
   });
 
+  test('names that every JavaScript object has are names like any other', async () => {
+    const variable = { description: '', default: null, required: false, userEditable: true };
+    const optional = await panel.createTemplate({
+      variables: [
+        { ...variable, name: 'toString', rules: 'min:2' },
+        { ...variable, name: 'valueOf', rules: 'in:a,b' },
+      ],
+    });
+    await created({ templateId: optional.id });
+    const needed = await panel.createTemplate({ requiredVariables: ['constructor'] });
+    expect(await create({ templateId: needed.id })).toMatchObject({
+      status: 400,
+      body: { code: 'server.variables_missing' },
+    });
+    await created({ templateId: needed.id, environment: { constructor: 'x' } });
+  });
+
   test('unknown names are 400 and named', async () => {
     const answer = await create({ environment: { LD_PRELOAD: '/tmp/evil.so', MEMORY: '1G' } });
     expect(answer).toMatchObject({ status: 400, body: { code: 'server.variable_invalid' } });

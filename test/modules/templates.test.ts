@@ -172,6 +172,23 @@ describe('POST /api/templates', () => {
       'startCommand: a shell\'s script cannot have {{MEMORY}} in it; write "$MEMORY" there',
     ],
     ["the same behind a shell's path", { startCommand: '/bin/bash -lc "x {{PORT}}"' }, '{{PORT}}'],
+    ['the same with flags after the c', { startCommand: ['bash', '-ceE', 'x {{PORT}}'] }, '{{PORT}}'],
+    [
+      'the same behind more options',
+      { startCommand: ['sh', '-c', '-o', 'nounset', '--', '{{PORT}}'] },
+      '{{PORT}}',
+    ],
+    [
+      'the same behind a long option',
+      { startCommand: ['bash', '--rcfile', 'x', '-c', '{{PORT}}'] },
+      '{{PORT}}',
+    ],
+    ['the same in a program that starts a shell', { startCommand: 'env sh -c "x {{PORT}}"' }, '{{PORT}}'],
+    [
+      'a detection that agents cannot compile',
+      { startupDetection: 'Done \\- {"ok"' },
+      'startupDetection: Invalid regular expression',
+    ],
     ['a placeholder in the install script', { installScript: 'echo {{MEMORY}}' }, 'installScript: '],
     ['a variable twice', { variables: [{ name: 'A' }, { name: 'A' }] }, 'variables: A is there twice'],
     ['a variable of the panel', { variables: [{ name: 'SERVER_ID' }] }, 'SERVER_ID is set by the panel'],
@@ -216,6 +233,11 @@ describe('POST /api/templates', () => {
       'a shell that gets its values as environment variables',
       { startCommand: ['sh', '-c', 'java -Xmx$MEMORY'] },
     ],
+    [
+      "a value for a shell's script as a word of its own",
+      { startCommand: ['sh', '-c', 'x "$1"', 'x', '{{PORT}}'] },
+    ],
+    ['a script in a file, with options of its own', { startCommand: 'sh start.sh -config {{PORT}}' }],
     ['a fixed value of the environment in the command', { startCommand: 'x {{EULA}}' }],
     ['a required variable in the command', { startCommand: 'x {{MAP}}', requiredVariables: ['MAP'] }],
     [
@@ -370,6 +392,7 @@ test.each([
   ['required|regex:/^[\\/|]+$/|max:1', '//', 'must have at most 1 characters'],
   [['regex:^a|b$', 'max:5'], 'ab', null],
   ['regex:/^(a+)+$/', 'a'.repeat(1025), 'must have at most 1024 characters'],
+  ['regex:/^(a+)+$/', `${'a'.repeat(64)}!`, 'takes too long to be held against /^(a+)+$/'],
   ['', 'x'.repeat(8193), 'must have at most 8192 characters'],
 ])('checkVariable: rules %j, value %j → %j', (rules, value, expected) => {
   expect(checkVariable({ name: 'A', rules }, value)).toBe(expected);

@@ -62,6 +62,15 @@ test('a frame of more than 64 KiB ends the connection with 1009', async () => {
   expect((await client.closed()).code).toBe(1009);
 });
 
+test('a NUL in the id of a server is a message that is not valid', async () => {
+  const client = await connect();
+  for (const type of ['subscribe', 'unsubscribe', 'console_input']) {
+    client.send({ type, serverId: 'a\0b', data: 'say hello\n' });
+    expect(await client.next('error')).toMatchObject({ code: 'gateway.frame_invalid' });
+  }
+  await client.close();
+});
+
 test('a server that is not there and one that is not his are the same error', async () => {
   const stranger = await panel.createUser();
   const client = await connectClient({ port: panel.port, token: stranger.token });

@@ -54,7 +54,8 @@ export async function startGame(launch: ShimLaunch, listener: GameOutputListener
   child.stderr?.on('data', (data: Buffer) => listener.onOutput('stderr', data));
   // A game that closes its input makes writing fail; each write is told so by its own callback.
   child.stdin?.on('error', () => {});
-  const outputEnded = once(child, 'close').then(() => undefined);
+  // Not by `once` from node:events, which rejects when the game cannot be started: that is told below.
+  const outputEnded = new Promise<void>((resolve) => child.once('close', () => resolve()));
   await once(child, 'spawn');
   const { pid } = child;
   if (pid === undefined) throw new Error('The process has no number.');
@@ -81,8 +82,8 @@ interface EndSource {
 async function watchEnd({ pid, exited, outputEnded, cgroupDirectories }: EndSource): Promise<ShimExit> {
   const [code, signal] = await exited;
   const finishedAt = new Date().toISOString();
-  const graceEndsAt = Date.now() + LEFTOVERS_GRACE_MS;
-  while (isGroupLiving(pid) && Date.now() < graceEndsAt) await sleep(LEFTOVERS_POLL_MS);
+  const graceEndsAtMs = performance.now() + LEFTOVERS_GRACE_MS;
+  while (isGroupLiving(pid) && performance.now() < graceEndsAtMs) await sleep(LEFTOVERS_POLL_MS);
   signalQuietly(-pid, 'SIGKILL');
   await killCgroup(cgroupDirectories);
   await Promise.race([outputEnded, sleep(OUTPUT_END_MAX_MS)]);

@@ -39,10 +39,11 @@ export async function launchShim({ shimCommand, directory, launch }: ShimStart):
   closeSync(logDescriptor);
   shim.unref();
   const timer = setTimeout(() => shim.kill('SIGKILL'), LAUNCH_TIMEOUT_MS);
-  const { stdin, stdout } = shim;
-  if (stdin === null || stdout === null) throw new Error('The supervisor has no pipes.');
   const failed = new Promise<never>((_, reject) => shim.once('error', reject));
   try {
+    const { stdin, stdout } = shim;
+    // Node leaves them out when this process has no descriptor left; the error says so.
+    if (!stdin || !stdout) return await failed;
     stdin.on('error', () => {});
     stdin.end(JSON.stringify(launch));
     const answer = await Promise.race([text(stdout), failed]);

@@ -4,8 +4,8 @@ import type { Log } from '../../lib/log.js';
 import { type AgentMessageOf, Capability, type LogStream } from '../../protocol/agent-messages.js';
 import { CloseCode } from '../../protocol/limits.js';
 import { batchFrom, type GapReason, type LogBatch, splitBatch } from './batch.js';
+import { createLineAssembler, type LineAssembler } from './line-assembler.js';
 import { countLines, storable } from './lines.js';
-import { createLineAssembler, type LineAssembler } from './numbering.js';
 import type { LogStore } from './store.js';
 import { formatMicroseconds } from './timestamps.js';
 

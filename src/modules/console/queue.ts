@@ -1,6 +1,6 @@
 import { type LogBatch, sizeOf } from './batch.js';
 
-/** Above this agents are to be slowed down, below `LOW` let go. */
+/** Above this agents are slowed down, until there is less than `LOW_WATER_BYTES` again. */
 const HIGH_WATER_BYTES = 8 * 1024 * 1024;
 const LOW_WATER_BYTES = 4 * 1024 * 1024;
 /** Above this, lines that no agent keeps are thrown away, oldest first, until there is some room again. */

@@ -1,9 +1,9 @@
 import type { Pool } from 'pg';
 import type { ServerStats } from '../../events.js';
+import { INT4_MAX } from '../../lib/schemas.js';
 import type { AgentMessageOf } from '../../protocol/agent-messages.js';
 import type { Sample } from './sampler.js';
 
-const INT4_MAX = 2_147_483_647;
 const REAL_MAX = 1e30;
 
 /** Servers that are gone meanwhile are left out. `updatedAt` is for what people change. */

@@ -4,8 +4,6 @@ const SAMPLE_INTERVAL_MS = 30_000;
 const FLUSH_MS = 1000;
 /** When the database is away samples are lost: newer ones will come. */
 const SAMPLES_MAX = 10_000;
-/** What says nothing for so long is forgotten. */
-const FRESH_MS = 60_000;
 
 export interface Sample<Value> {
   id: string;
@@ -15,16 +13,8 @@ export interface Sample<Value> {
 
 export interface Sampler<Value> {
   record(id: string, value: Value): void;
-  newest(id: string): Value | undefined;
-  forget(id: string): void;
   /** Stores what is waiting. */
   close(): Promise<void>;
-}
-
-interface Source<Value> {
-  value: Value;
-  seenAtMs: number;
-  sampledAtMs: number;
 }
 
 /** Of what is measured every second or so, passes on one in thirty seconds, in bulk; the first one soon. */
@@ -32,7 +22,7 @@ export function createSampler<Value>(options: {
   store(samples: Sample<Value>[]): Promise<void>;
   onFailed(error: unknown): void;
 }): Sampler<Value> {
-  const sources = new Map<string, Source<Value>>();
+  const sampledAtMs = new Map<string, number>();
   let samples: Sample<Value>[] = [];
   let timer: NodeJS.Timeout | undefined;
   let running = Promise.resolve();
@@ -41,30 +31,25 @@ export function createSampler<Value>(options: {
     timer = undefined;
     const taken = samples;
     samples = [];
-    forgetSilent();
+    forgetOld();
     if (taken.length > 0) running = running.then(() => options.store(taken)).catch(options.onFailed);
   }
 
-  function forgetSilent(): void {
-    const oldestMs = Date.now() - FRESH_MS;
-    for (const [id, source] of sources) if (source.seenAtMs < oldestMs) sources.delete(id);
+  /** Whatever was sampled longer ago is due anyhow, if it is still there at all. */
+  function forgetOld(): void {
+    const oldestMs = Date.now() - SAMPLE_INTERVAL_MS;
+    for (const [id, atMs] of sampledAtMs) if (atMs <= oldestMs) sampledAtMs.delete(id);
   }
 
   return {
     record(id, value) {
       const nowMs = Date.now();
-      const sampledAtMs = sources.get(id)?.sampledAtMs ?? 0;
-      const isDue = nowMs - sampledAtMs >= SAMPLE_INTERVAL_MS && samples.length < SAMPLES_MAX;
-      sources.set(id, { value, seenAtMs: nowMs, sampledAtMs: isDue ? nowMs : sampledAtMs });
-      if (!isDue) return;
+      const isDue = nowMs - (sampledAtMs.get(id) ?? 0) >= SAMPLE_INTERVAL_MS;
+      if (!isDue || samples.length >= SAMPLES_MAX) return;
+      sampledAtMs.set(id, nowMs);
       samples.push({ id, at: new Date(nowMs), value });
       timer ??= setTimeout(flush, FLUSH_MS);
     },
-    newest(id) {
-      const source = sources.get(id);
-      return source && Date.now() - source.seenAtMs < FRESH_MS ? source.value : undefined;
-    },
-    forget: (id) => sources.delete(id),
     async close() {
       clearTimeout(timer);
       flush();

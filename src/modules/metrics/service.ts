@@ -12,8 +12,6 @@ export interface Metrics {
   recordStats(message: AgentMessageOf<'resource_stats'>): void;
   /** Stores one sample a node now and then. */
   recordHealth(nodeId: string, message: NodeHealth): void;
-  /** What was last measured, if that was a moment ago. */
-  newest(serverId: string): ServerStats | undefined;
   close(): Promise<void>;
 }
 
@@ -26,7 +24,6 @@ export function createMetrics({ pool, bus, log }: { pool: Pool; bus: Bus; log: L
     store: (samples) => insertNodeSamples(pool, samples),
     onFailed: (error) => log.warn({ err: error }, 'storing node metrics failed'),
   });
-  bus.on('server.deleted', ({ serverId }) => servers.forget(serverId));
 
   return {
     recordStats({ serverId, cpu, memoryMb, networkSent, networkReceived, diskUsageMb }) {
@@ -42,7 +39,6 @@ export function createMetrics({ pool, bus, log }: { pool: Pool; bus: Bus; log: L
       servers.record(serverId, measured);
     },
     recordHealth: (nodeId, message) => nodes.record(nodeId, message),
-    newest: servers.newest,
     async close() {
       await Promise.all([servers.close(), nodes.close()]);
     },

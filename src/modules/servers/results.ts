@@ -10,10 +10,10 @@ export interface CommandResults {
   abandon(nodeId: string): void;
 }
 
-/** How long somebody waits for an agent while his request is open. */
+/** How long a request is kept open for an agent's answer. */
 const ANSWER_TIMEOUT_MS = 30_000;
 
-export function createCommandResults({ answerTimeoutMs = ANSWER_TIMEOUT_MS } = {}): CommandResults {
+export function createCommandResults(): CommandResults {
   const waiting = new Map<string, { nodeId: string; settle: (result: CommandResult | null) => void }>();
   return {
     expect(nodeId, commandId) {
@@ -24,7 +24,7 @@ export function createCommandResults({ answerTimeoutMs = ANSWER_TIMEOUT_MS } = {
           waiting.delete(commandId);
           resolve(result);
         };
-        const timer = setTimeout(settle, answerTimeoutMs, null);
+        const timer = setTimeout(settle, ANSWER_TIMEOUT_MS, null);
         waiting.set(commandId, { nodeId, settle });
         cancel = () => settle(null);
       });

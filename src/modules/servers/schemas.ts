@@ -109,9 +109,6 @@ export const StopServerBody = z
   })
   .nullish();
 
-/** For routes that take no body: a client may still send `{}`. */
-export const EmptyBody = z.strictObject({}).nullish();
-
 const common = {
   id: z.string(),
   uuid: z.string(),
