@@ -1,8 +1,5 @@
 import { z } from 'zod';
 
-/** `export NODE_TOKEN=` means the same as leaving it out. */
-const optionalText = z.preprocess((value) => (value === '' ? undefined : value), z.string().optional());
-
 const AgentEnvironment = z.object({
   PANEL_URL: z.url({
     protocol: /^https?$/,
@@ -11,7 +8,7 @@ const AgentEnvironment = z.object({
   NODE_ID: z
     .string({ error: 'must be the id of this node, as the panel shows it' })
     .regex(/^[A-Za-z0-9_-]{1,64}$/, 'must be the id of this node, as the panel shows it'),
-  NODE_TOKEN: optionalText,
+  NODE_TOKEN: z.string().optional(),
   AGENT_DATA_DIR: z.string().min(1).default('./data/agent'),
   RUNTIME: z
     .enum(['auto', 'docker', 'process'], { error: 'must be auto, docker or process' })
@@ -50,9 +47,13 @@ export interface AgentConfig {
   logLevel: string;
 }
 
-/** @throws Error whose message lists every problem, a line each. */
+/**
+ * Empty values count as unset: `NODE_TOKEN=` in an env file means the same as leaving it out.
+ * @throws Error whose message lists every problem, a line each.
+ */
 export function loadAgentConfig(environment: Record<string, string | undefined>): AgentConfig {
-  const parsed = AgentEnvironment.safeParse(environment);
+  const given = Object.fromEntries(Object.entries(environment).filter(([, value]) => value !== ''));
+  const parsed = AgentEnvironment.safeParse(given);
   if (!parsed.success) {
     const problems = parsed.error.issues.map(({ path, message }) => `  ${path.join('.')} ${message}`);
     throw new Error(`The settings of the agent are not right:\n${problems.join('\n')}`);

@@ -124,6 +124,18 @@ export function openSession(options: SessionOptions): Session {
     outlet.send({ type: 'subscribed', serverId, events, seq: lastSeq, state });
     const subscriber = subscriptions.join({ serverId, outlet, events: new Set(events), lastSeq, since });
     watched.set(serverId, subscriber);
+    // Whoever lost the right while we asked was told nothing, as he was not watching yet.
+    await recheckServer(serverId, subscriber);
+  }
+
+  async function recheckServer(serverId: string, { events }: Subscriber): Promise<void> {
+    if (!identity) return;
+    try {
+      await findViewable(context.access, identity.actor, { serverId, events: [...events] });
+    } catch (error) {
+      if (!(error instanceof AppError)) throw error;
+      drop(serverId, error.code);
+    }
   }
 
   function leave(serverId: string): void {
@@ -158,14 +170,7 @@ export function openSession(options: SessionOptions): Session {
       end(CloseCode.unauthorized, error);
       return;
     }
-    for (const [serverId, { events }] of watched) {
-      try {
-        await findViewable(context.access, identity.actor, { serverId, events: [...events] });
-      } catch (error) {
-        if (!(error instanceof AppError)) throw error;
-        drop(serverId, error.code);
-      }
-    }
+    for (const [serverId, subscriber] of watched) await recheckServer(serverId, subscriber);
   }
 
   function toAppError(error: unknown): AppError {
