@@ -156,19 +156,19 @@ describe('POST /api/auth/login', () => {
   });
 
   test('an unknown e-mail takes as long as a wrong password', async () => {
-    async function medianMs(email: string): Promise<number> {
-      const times: number[] = [];
-      for (let round = 0; round < 15; round += 1) {
-        const startedAt = performance.now();
-        await panel.post('/api/auth/login', { email, password: 'whatever!' });
-        times.push(performance.now() - startedAt);
-      }
-      return times.sort((a, b) => a - b)[7] ?? 0;
+    async function elapsedMs(email: string): Promise<number> {
+      const startedAt = performance.now();
+      await panel.post('/api/auth/login', { email, password: 'whatever!' });
+      return performance.now() - startedAt;
     }
-    await medianMs(johndoe.email);
-    const ratio = (await medianMs('nobody@example.com')) / (await medianMs(johndoe.email));
+    // In turns, and the quickest of many: whatever else the machine does only ever makes one slower.
+    let [knownMs, unknownMs] = [Infinity, Infinity];
+    for (let round = 0; round < 25; round += 1) {
+      knownMs = Math.min(knownMs, await elapsedMs(johndoe.email));
+      unknownMs = Math.min(unknownMs, await elapsedMs('nobody@example.com'));
+    }
     // Without the dummy hash it is about 0.2.
-    expect(ratio).toBeGreaterThan(0.6);
+    expect(unknownMs / knownMs).toBeGreaterThan(0.6);
   });
 
   test('refuses a disabled account like a wrong password', async () => {

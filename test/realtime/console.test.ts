@@ -6,6 +6,8 @@ import type { DocumentedAgent } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import type { TestUser } from '../helpers/panel.js';
 
+const WRITTEN_AHEAD_MAX_LINES = 500;
+
 let panel: PanelWithDoors;
 let owner: TestUser;
 let node: { id: string; secret: string };
@@ -72,10 +74,14 @@ test('a client that speaks right after open gets its subscription, in the query 
 
 test('who asks for what he missed gets it, then what is new, each line once and in order, while lines are written', async () => {
   const server = await newServer();
+  const watcher = await connect();
+  await watcher.subscribe(server.id, { since: 0 });
   let written = 0;
   let isWriting = true;
   const writing = (async () => {
     while (isWriting) {
+      // No faster than a busy machine can read: whoever falls far behind is rightly told of a gap.
+      await watcher.untilSeq(written - WRITTEN_AHEAD_MAX_LINES);
       const count = 1 + (written % 23);
       say(server, written + 1, count);
       written += count;
@@ -83,8 +89,6 @@ test('who asks for what he missed gets it, then what is new, each line once and 
     }
   })();
   try {
-    const watcher = await connect();
-    await watcher.subscribe(server.id, { since: 0 });
     for (let round = 0; round < 25; round += 1) {
       await watcher.untilSeq(Math.min(written, 100 * (round + 1)));
       const since = Math.max(0, written - 61 * round);
