@@ -10,7 +10,6 @@ FROM node:20-bookworm-slim
 ENV NODE_ENV=production \
     HOST=0.0.0.0 \
     PORT=3000 \
-    SFTP_PORT=2022 \
     DATA_DIR=/data \
     LOCAL_AGENT=false
 WORKDIR /app
@@ -20,7 +19,7 @@ COPY --from=build /app/dist dist
 RUN mkdir /data && chown node:node /data
 VOLUME /data
 USER node
-EXPOSE 3000 2022
+EXPOSE 3000
 HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "-e", "fetch(`http://127.0.0.1:${process.env.PORT}/health`).then((r) => process.exit(r.ok ? 0 : 1), () => process.exit(1))"]
 CMD ["node", "dist/main.js"]

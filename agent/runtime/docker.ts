@@ -1,14 +1,14 @@
 import Docker from 'dockerode';
 import type { Logger } from 'pino';
-import { callEngine, inspectContainer } from './docker-call.js';
-import { createContainerStore } from './docker-containers.js';
-import { type ContainerSetting, serverContainer } from './docker-create.js';
-import { engineMessage, startFailure } from './docker-errors.js';
-import { createInput } from './docker-input.js';
-import { runInstallScript } from './docker-install.js';
-import { checkNodeId, checkPlan, checkUuid } from './docker-names.js';
-import { ensureImage } from './docker-pull.js';
-import { followServer } from './docker-server.js';
+import { callEngine, inspectContainer } from './docker/call.js';
+import { createContainerStore } from './docker/containers.js';
+import { type ContainerSetting, serverContainer } from './docker/create.js';
+import { engineMessage, startFailure } from './docker/errors.js';
+import { createInput } from './docker/input.js';
+import { runInstallScript } from './docker/install.js';
+import { checkNodeId, checkPlan, checkUuid } from './docker/names.js';
+import { ensureImage } from './docker/pull.js';
+import { followServer } from './docker/server.js';
 import { InstallError, type Runtime } from './runtime.js';
 
 const ANSWER_TIMEOUT_MS = 2000;

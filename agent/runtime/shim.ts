@@ -1,4 +1,4 @@
-import { closeSync, renameSync, writeFileSync } from 'node:fs';
+import { closeSync, existsSync, renameSync, writeFileSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { text } from 'node:stream/consumers';
 import { identifyProcess } from '../process-identity.js';
@@ -14,6 +14,10 @@ const RING_BYTES = 4 * 1024 * 1024;
 const FIRST_CONNECTION_MAX_MS = 15_000;
 /** After the game's end the shim waits so long for an agent to collect what is left. */
 const COLLECTION_MAX_MS = 7 * 24 * 3600 * 1000;
+
+/** What has lost its record is found by no agent any more; so often the shim of an ended game looks. */
+const FORGOTTEN_POLL_MS = 5000;
+const RECORD_NAME = 'shim.json';
 
 /**
  * The process that owns one game's standard streams. It is started by the agent, outlives it, and keeps the
@@ -61,6 +65,9 @@ async function holdGame(launch: ShimLaunch): Promise<void> {
   const endIfAgentIsGone = () => {
     if (launch.endsWithAgent && connection === null) end();
   };
+  const endIfForgotten = () => {
+    if (connection === null && !existsSync(RECORD_NAME)) end();
+  };
   const server = createServer((socket) => {
     if (game === null) return socket.destroy();
     // The newest agent is the right one: an older connection is what a dead agent left.
@@ -96,6 +103,7 @@ async function holdGame(launch: ShimLaunch): Promise<void> {
     exit = ended;
     connection?.pump();
     setTimeout(end, COLLECTION_MAX_MS);
+    setInterval(endIfForgotten, FORGOTTEN_POLL_MS);
   });
 }
 
@@ -109,6 +117,6 @@ function writeRecord(launch: ShimLaunch, gamePid: number) {
     runId: launch.runId,
     cgroupDirectories: launch.cgroupDirectories,
   };
-  writeFileSync('shim.json.tmp', JSON.stringify(record), { mode: 0o600 });
-  renameSync('shim.json.tmp', 'shim.json');
+  writeFileSync(`${RECORD_NAME}.tmp`, JSON.stringify(record), { mode: 0o600 });
+  renameSync(`${RECORD_NAME}.tmp`, RECORD_NAME);
 }

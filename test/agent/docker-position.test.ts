@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
-import { createFrameReader, type LogEntry } from '../../agent/runtime/docker-frames.js';
-import { createLogPosition, type LogPosition } from '../../agent/runtime/docker-position.js';
+import { createFrameReader, type LogEntry } from '../../agent/runtime/docker/frames.js';
+import { createLogPosition, type LogPosition } from '../../agent/runtime/docker/position.js';
 
 const container = 'a'.repeat(64);
 const timeOf = (second: number) => `2026-01-01T00:00:${second.toFixed(9).padStart(12, '0')}Z`;

@@ -1,12 +1,12 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
-import { callEngine, inspectContainer, waitWhileRunning } from './docker-call.js';
-import { engineStatus, isMissing } from './docker-errors.js';
-import type { ServerInput } from './docker-input.js';
-import { followOutput } from './docker-output.js';
-import { createUsageMeter } from './docker-stats.js';
-import type { OutputListener, RuntimeServer, ServerExit } from './runtime.js';
+import type { OutputListener, RuntimeServer, ServerExit } from '../runtime.js';
+import { callEngine, inspectContainer, waitWhileRunning } from './call.js';
+import { engineStatus, isMissing } from './errors.js';
+import type { ServerInput } from './input.js';
+import { followOutput } from './output.js';
+import { createUsageMeter } from './stats.js';
 
 const RETRY_MIN_MS = 200;
 const RETRY_MAX_MS = 10_000;

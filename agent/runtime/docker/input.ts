@@ -1,6 +1,6 @@
 import { Socket } from 'node:net';
 import type Docker from 'dockerode';
-import { callEngine } from './docker-call.js';
+import { callEngine } from './call.js';
 
 export interface ServerInput {
   /** Connect before the container starts, so that its first read finds an open input. */

@@ -1,4 +1,4 @@
-import type { LogEntry } from './docker-frames.js';
+import type { LogEntry } from './frames.js';
 
 /** The last entry that was handed over: its time, how many of that very time were, and its data where known. */
 interface Mark {

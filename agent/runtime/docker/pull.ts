@@ -1,9 +1,9 @@
 import type Docker from 'dockerode';
 import { z } from 'zod';
-import { callEngine } from './docker-call.js';
-import { engineMessage, isMissing } from './docker-errors.js';
-import { parseImage } from './docker-names.js';
-import { InstallError, type InstallListener } from './runtime.js';
+import { InstallError, type InstallListener } from '../runtime.js';
+import { callEngine } from './call.js';
+import { engineMessage, isMissing } from './errors.js';
+import { parseImage } from './names.js';
 
 /** A registry that sends nothing for so long will not send anything any more. */
 const SILENCE_MAX_MS = 5 * 60_000;

@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
-import { callEngine } from './docker-call.js';
-import type { ContainerStore } from './docker-containers.js';
-import { type ContainerSetting, installContainer } from './docker-create.js';
-import { engineMessage } from './docker-errors.js';
-import { followOutput } from './docker-output.js';
-import { waitForExit } from './docker-server.js';
-import { InstallError, type InstallListener, type ServerExit, type ServerPlan } from './runtime.js';
+import { InstallError, type InstallListener, type ServerExit, type ServerPlan } from '../runtime.js';
+import { callEngine } from './call.js';
+import type { ContainerStore } from './containers.js';
+import { type ContainerSetting, installContainer } from './create.js';
+import { engineMessage } from './errors.js';
+import { followOutput } from './output.js';
+import { waitForExit } from './server.js';
 
 /**
  * Run the template's install script in a container of its own, to its end, and remove that container whatever

@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { posix } from 'node:path';
-import { type ServerPlan, UUID_PATTERN } from './runtime.js';
+import { type ServerPlan, UUID_PATTERN } from '../runtime.js';
 
 /**
  * Everything that becomes part of a request to the engine is checked here, whoever checked it before: a

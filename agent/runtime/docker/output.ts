@@ -1,11 +1,11 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
-import { isMissing } from './docker-errors.js';
-import type { LogEntry } from './docker-frames.js';
-import { type LogReading, newestLogTime, readLog } from './docker-log.js';
-import { createLogPosition } from './docker-position.js';
-import type { OutputListener } from './runtime.js';
+import type { OutputListener } from '../runtime.js';
+import { isMissing } from './errors.js';
+import type { LogEntry } from './frames.js';
+import { type LogReading, newestLogTime, readLog } from './log.js';
+import { createLogPosition } from './position.js';
 
 export interface OutputFollower {
   pause(): void;
@@ -33,7 +33,7 @@ const HUNDREDTH_LENGTH = '2026-01-01T00:00:00.00'.length;
  * Follows what a container writes, from the cursor on, until `finish` or `stop`. The engine's stream alone is not
  * trusted: it ends when the engine restarts, and engines before 24 may stall or skip a file when a log rotates.
  * So whatever looks like that makes the log be read again from the last entry handed over, which neither loses
- * nor repeats any (see docker-position.ts).
+ * nor repeats any (see position.ts).
  */
 export function followOutput(options: {
   container: Docker.Container;

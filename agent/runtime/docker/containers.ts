@@ -1,8 +1,8 @@
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
-import { callEngine } from './docker-call.js';
-import { type ContainerRole, Label } from './docker-create.js';
-import { DockerError, engineMessage, engineStatus, isMissing } from './docker-errors.js';
+import { callEngine } from './call.js';
+import { type ContainerRole, Label } from './create.js';
+import { DockerError, engineMessage, engineStatus, isMissing } from './errors.js';
 
 const CREATE_TIMEOUT_MS = 60_000;
 /** Removing unmounts and deletes the container's own layer, which takes its time on a busy disk. */

@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import type { ServerPlan } from './runtime.js';
+import type { ServerPlan } from '../runtime.js';
 
 /** Who a container is for; with the node's id it makes the labels by which containers are found again. */
 export type ContainerRole = 'server' | 'install';

@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
-import { callEngine } from './docker-call.js';
-import { createFrameReader, type LogEntry } from './docker-frames.js';
+import { callEngine } from './call.js';
+import { createFrameReader, type LogEntry } from './frames.js';
 
 const OPEN_TIMEOUT_MS = 30_000;
 

@@ -1,7 +1,7 @@
 import type Docker from 'dockerode';
 import { z } from 'zod';
-import { callEngine } from './docker-call.js';
-import type { ServerUsage } from './runtime.js';
+import type { ServerUsage } from '../runtime.js';
+import { callEngine } from './call.js';
 
 const MEGABYTE = 1024 * 1024;
 const USAGE_TIMEOUT_MS = 5000;
