@@ -16,6 +16,8 @@ type Result = { ok: true } | { ok: false; code: string; message: string };
 
 /** So many commands are remembered, so that one that comes twice is done once. */
 const REMEMBERED_COMMANDS_MAX = 1000;
+/** A timer that is set for more than 24 days fires at once. */
+const STOP_TIMEOUT_MAX_SECONDS = 24 * 3600;
 
 /** Gives the function that carries out whatever the panel orders. It never throws. */
 export function createOrderHandler({ registry, send, log }: HandlersOptions): (order: Order) => void {
@@ -30,8 +32,10 @@ export function createOrderHandler({ registry, send, log }: HandlersOptions): (o
       await registry.get(order).start(toLaunch(order));
     },
     async stop_server(order) {
-      const timeoutSeconds = Math.min(order.timeoutSeconds ?? Number.NaN, STOP_TIMEOUT_MAX_SECONDS);
-      await registry.get(order).stop(Number.isNaN(timeoutSeconds) ? undefined : timeoutSeconds * 1000);
+      const { timeoutSeconds } = order;
+      const server = registry.get(order);
+      if (timeoutSeconds === undefined) await server.stop();
+      else await server.stop(Math.min(timeoutSeconds, STOP_TIMEOUT_MAX_SECONDS) * 1000);
     },
     async restart_server(order) {
       refuseSuspended(order);

@@ -3,7 +3,7 @@ import { WebSocket } from 'ws';
 import {
   type AgentMessage,
   Capability,
-  PanelMessage,
+  type PanelMessage,
   type PanelMessageOf,
   type RuntimeKind,
 } from '../src/protocol/agent-messages.js';
@@ -15,6 +15,7 @@ import {
   PROTOCOL_VERSION,
 } from '../src/protocol/limits.js';
 import type { Credentials } from './credentials.js';
+import { parsePanelMessage } from './panel-message.js';
 import { AGENT_VERSION } from './version.js';
 
 export type Welcome = PanelMessageOf<'node_handshake_response'>;
@@ -101,8 +102,10 @@ export function createLink(options: LinkOptions): Link {
     current.on('open', () => sendHandshake(current, token));
     for (const event of ['message', 'ping', 'pong', 'open']) current.on(event, timers.sawTraffic);
     current.on('message', (data, isBinary) => {
-      const message = isBinary ? null : parse(String(data));
-      if (message === null) return;
+      if (isBinary) return;
+      const received = parsePanelMessage(String(data), log);
+      if (received.kind === 'invalid') return refuse(received.commandId);
+      const { message } = received;
       if (message.type !== 'node_handshake_response') return receive(message);
       if (isReady) return;
       readyAtMs = performance.now();
@@ -117,8 +120,8 @@ export function createLink(options: LinkOptions): Link {
       socket = null;
       isReady = false;
       if (isClosing) return;
-      const { panelUrl } = options;
-      log.warn({ panelUrl, code, reason: reason.toString(), error: lastError }, 'not connected to the panel');
+      const panel = new URL(options.panelUrl).host;
+      log.warn({ panel, code, reason: reason.toString(), error: lastError }, 'not connected to the panel');
       // A connection that was good for a while starts the waiting times over.
       if (readyAtMs !== null && performance.now() - readyAtMs > timings.redialMinMs * 10) attempt = 0;
       planRetry(code, isRefused || code === CloseCode.unauthorized, candidates.length);
@@ -157,25 +160,11 @@ export function createLink(options: LinkOptions): Link {
     for (const result of results) send(result);
   }
 
-  function parse(text: string): PanelMessage | null {
-    let value: unknown;
-    try {
-      value = JSON.parse(text);
-    } catch {
-      log.warn('the panel sent a frame that is not JSON');
-      return null;
-    }
-    const parsed = PanelMessage.safeParse(value);
-    if (parsed.success) return parsed.data;
-    const type = typeof value === 'object' && value !== null && 'type' in value ? String(value.type) : null;
-    const problems = parsed.error.issues
-      .map(({ path, message }) => `${path.join('.')}: ${message}`)
-      .slice(0, 5);
-    log.warn(
-      { type: type?.slice(0, 64), problems },
-      'the panel sent a message that this agent does not know',
-    );
-    return null;
+  /** Whoever gave the command learns that it will not be carried out. */
+  function refuse(commandId: string | null) {
+    if (commandId === null || !isReady) return;
+    const message = 'The agent of the node did not understand the command; is its version the right one?';
+    send({ type: 'command_result', commandId, ok: false, code: 'agent.message_invalid', message });
   }
 
   function receive(order: Order) {

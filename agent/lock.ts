@@ -35,13 +35,17 @@ export function lockDirectory(directory: string): () => void {
 /** A link appears complete or not at all, and never in the place of another. */
 function create(path: string, content: string): boolean {
   const temporaryPath = `${path}.${process.pid}`;
-  writeFileSync(temporaryPath, content, { mode: 0o644 });
   try {
+    writeFileSync(temporaryPath, content, { mode: 0o644 });
     linkSync(temporaryPath, path);
     return true;
   } catch (error) {
     if (isErrorCode(error, 'EEXIST')) return false;
-    throw error;
+    const reason = error instanceof Error ? error.message : String(error);
+    throw new Error(
+      `The lock ${path} cannot be written (${reason}). See to it that the disk has room and can be written to.`,
+      { cause: error },
+    );
   } finally {
     rmSync(temporaryPath, { force: true });
   }

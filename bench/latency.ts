@@ -1,7 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from './harness/bench.js';
 import type { BroadcasterRole } from './harness/broadcaster.js';
-import { type Histogram, merge, percentile } from './harness/histogram.js';
+import { type Histogram, median, merge, percentile } from './harness/histogram.js';
 import { startPanel } from './harness/panel.js';
 import { type Finding, milliseconds } from './harness/report.js';
 import { startRole } from './harness/role.js';
@@ -12,9 +12,9 @@ import type { SwarmRole } from './harness/swarm.js';
 const SUBSCRIBERS = 1000;
 const LINES_PER_SECOND = 100;
 const LINE_BYTES = 100;
-const WARM_UP_MS = 3000;
-const MEASURE_MS = 10_000;
-const ROUNDS = 2;
+const WARM_UP_MS = 2000;
+const MEASURE_MS = 5000;
+const ROUNDS = 4;
 const TARGET_MS = 50;
 
 /**
@@ -40,19 +40,24 @@ export async function latency(bench: Bench): Promise<Finding[]> {
     measured.push(await measureLatencies({ ...agent, url: panel.socketUrl }, subscriberUrl));
   }
   const ours = merge(measured);
-  const bare = merge(baseline);
-  bench.note(`p50 ${milliseconds(percentile(ours, 0.5))}, bare ${milliseconds(percentile(bare, 0.5))}`);
-  const expected = (SUBSCRIBERS * LINES_PER_SECOND * MEASURE_MS * ROUNDS) / 1000;
+  const p99s = (histograms: Histogram[]) => histograms.map((histogram) => percentile(histogram, 0.99));
+  bench.note(`p99 of each round: ${p99s(measured).map(milliseconds).join(', ')}`);
+  bench.note(`p99 of each round, bare: ${p99s(baseline).map(milliseconds).join(', ')}`);
+  bench.note(
+    `p50 ${milliseconds(percentile(ours, 0.5))}, bare ${milliseconds(percentile(merge(baseline), 0.5))}`,
+  );
+  const p99 = median(p99s(measured));
+  const bareP99 = median(p99s(baseline));
   // A line that never comes has no latency: so the number of lines is looked at, too.
+  const expected = (SUBSCRIBERS * LINES_PER_SECOND * MEASURE_MS * ROUNDS) / 1000;
   const isWhole = ours.count >= expected * 0.98;
-  const p99 = percentile(ours, 0.99);
   return [
     {
       measure: `${LINES_PER_SECOND} lines/s to ${SUBSCRIBERS} subscribers, p99 of the whole way`,
       target: `≤ ${TARGET_MS} ms`,
       measured: `${milliseconds(p99)} (max ${milliseconds(ours.maxMs)})${isWhole ? '' : ', LINES ARE MISSING'}`,
-      baseline: milliseconds(percentile(bare, 0.99)),
-      ratio: p99 / percentile(bare, 0.99),
+      baseline: milliseconds(bareP99),
+      ratio: p99 / bareP99,
       isMet: isWhole && p99 <= TARGET_MS,
     },
   ];

@@ -19,6 +19,10 @@ export function attachSockets(server: Server, context: Context): Sockets {
   subscribe(context, { agents });
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
+    if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
+      answerWithoutUpgrade(server, { request, socket, head });
+      return;
+    }
     socket.on('error', (error) => context.log.debug({ err: error }, 'an upgrading socket failed'));
     try {
       const door = findDoor(request.url ?? '') === 'agents' ? agents : clients;
@@ -42,4 +46,23 @@ function findDoor(address: string): 'agents' | 'clients' {
   const { pathname, searchParams } = new URL(address, 'http://panel');
   if (pathname !== '/ws') throw new AppError('request.not_found');
   return searchParams.has('nodeId') ? 'agents' : 'clients';
+}
+
+/**
+ * Node takes every request with an `Upgrade` header for an upgrade. One to HTTP/2, which curl and Java's client offer
+ * with ordinary requests, is to be ignored: the connection begins anew with the same request without the header, for
+ * this one answer.
+ */
+function answerWithoutUpgrade(
+  server: Server,
+  { request, socket, head }: { request: IncomingMessage; socket: Duplex; head: Buffer },
+): void {
+  const { method, url, httpVersion, rawHeaders } = request;
+  const lines = [`${method} ${url} HTTP/${httpVersion}`, 'Connection: close'];
+  for (let index = 0; index < rawHeaders.length; index += 2) {
+    const name = rawHeaders[index] ?? '';
+    if (!/^(?:connection|upgrade)$/i.test(name)) lines.push(`${name}: ${rawHeaders[index + 1]}`);
+  }
+  socket.unshift(Buffer.concat([Buffer.from(`${lines.join('\r\n')}\r\n\r\n`, 'latin1'), head]));
+  server.emit('connection', socket);
 }

@@ -57,8 +57,11 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
       } catch (error) {
         if (!isErrorCode(error, 'EEXIST')) throw error;
       }
-      if (!lstatSync(path).isDirectory()) throw new Error(`${path} is not a directory.`);
+      const status = lstatSync(path);
+      if (!status.isDirectory()) throw new Error(`${path} is not a directory.`);
       if (uid !== null) lchownSync(path, uid, gid ?? uid);
+      // A game that shuts itself out could never be started again.
+      if ((status.mode & 0o700) !== 0o700) chmodSync(path, (status.mode & 0o777) | 0o700);
       return path;
     },
     async remove(uuid) {
@@ -83,8 +86,8 @@ function chooseRoot({
 }: DirectoriesOptions): string {
   const root = join(dataDir, 'servers');
   if (uid === null) return root;
-  // What else is in it is closed to them by itself.
-  chmodSync(dataDir, statSync(dataDir).mode | 0o011);
+  // What else is in it is closed to them by itself; but who may write to it may put something in its place.
+  chmodSync(dataDir, (statSync(dataDir).mode | 0o011) & ~0o022);
   const obstacle = findObstacle(realpathSync(dataDir), uid, gid ?? uid);
   const name = createHash('sha256').update(realpathSync(dataDir)).digest('hex').slice(0, 12);
   const reachable = join(unreachableRoot, name, 'servers');

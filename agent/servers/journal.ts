@@ -147,7 +147,8 @@ function load(path: string): { entries: JournalEntry[]; sizeBytes: number; isDam
 function decode(line: string): JournalEntry | null {
   const json = line.slice(9);
   if (line.slice(0, 8) !== crc32(json).toString(16).padStart(8, '0')) return null;
-  return JournalEntry.parse(JSON.parse(json));
+  // Whole, but written by another version of the agent: as good as damaged.
+  return JournalEntry.safeParse(JSON.parse(json)).data ?? null;
 }
 
 function merge(entries: JournalEntry[]): JournalEntry | null {

@@ -1,4 +1,5 @@
 import { createHistogram, type Histogram, record } from './histogram.js';
+import { createLineAccount, type LineAccount, type LineCounts, noLines } from './line-account.js';
 import { monotonicMs, writtenAtPattern } from './lines.js';
 import { connectRawSubscriber, type RawSubscriber } from './raw-subscriber.js';
 
@@ -17,23 +18,16 @@ export interface SwarmOptions {
   mode: 'count' | 'latency';
 }
 
-export interface Progress {
+export interface Progress extends LineCounts {
   /** The last line that every subscriber has. */
   slowestSeq: number;
-  /** Lines received, summed over the subscribers; likewise below. */
-  delivered: number;
-  /** Announced as a gap. */
-  announced: number;
-  /** Neither received nor announced: lost in silence. */
-  missed: number;
-  repeated: number;
   /** Connections that have ended. */
   ended: number;
 }
 
 interface Subscriber {
   connection: RawSubscriber;
-  lastSeq: number;
+  account: LineAccount;
 }
 
 export type SwarmRole = ReturnType<typeof createSwarmRole>;
@@ -41,55 +35,33 @@ export type SwarmRole = ReturnType<typeof createSwarmRole>;
 /** Many subscribers of one server's console in one process. */
 export function createSwarmRole() {
   let subscribers: Subscriber[] = [];
-  let counts = emptyCounts();
   let latencies = createHistogram();
-
-  function receive(subscriber: Subscriber, text: string, options: SwarmOptions, ready: () => void): void {
-    if (text.includes('"type":"server_log"')) {
-      account(subscriber, numberIn(text, 'firstSeq'), numberIn(text, 'seq'));
-      if (options.mode === 'latency') recordLatencies(text);
-    } else if (text.includes('"type":"log_gap"')) {
-      const from = numberIn(text, 'from');
-      const to = numberIn(text, 'to');
-      counts.announced += Math.max(0, to - Math.max(from, subscriber.lastSeq + 1) + 1);
-      counts.missed += Math.max(0, from - subscriber.lastSeq - 1);
-      subscriber.lastSeq = Math.max(subscriber.lastSeq, to);
-    } else if (text.includes('"type":"subscribed"')) {
-      subscriber.lastSeq = numberIn(text, 'seq');
-      ready();
-    }
-  }
-
-  function account(subscriber: Subscriber, firstSeq: number, seq: number): void {
-    const isNew = Math.max(firstSeq, subscriber.lastSeq + 1);
-    counts.delivered += Math.max(0, seq - isNew + 1);
-    counts.repeated += Math.max(0, Math.min(seq, subscriber.lastSeq) - firstSeq + 1);
-    counts.missed += Math.max(0, firstSeq - subscriber.lastSeq - 1);
-    subscriber.lastSeq = Math.max(subscriber.lastSeq, seq);
-  }
+  const counts = noLines();
+  let ended = 0;
 
   function recordLatencies(text: string): void {
     const now = monotonicMs();
     for (const match of text.matchAll(writtenAtPattern)) record(latencies, now - Number(match[1]) / 1000);
   }
 
-  function join(options: SwarmOptions): Promise<void> {
+  function join({ url, serverId, mode }: SwarmOptions): Promise<void> {
     return new Promise((resolve, reject) => {
-      const subscribe = { type: 'subscribe', serverId: options.serverId, events: ['server_log'] };
-      const subscriber: Subscriber = {
-        lastSeq: 0,
-        connection: connectRawSubscriber({
-          url: options.url,
-          messages: [JSON.stringify(subscribe)],
-          keepBytes: options.mode === 'count' ? COUNT_KEEP_BYTES : LATENCY_KEEP_BYTES,
-          onText: (text) => receive(subscriber, text, options, resolve),
-          onEnd(reason) {
-            counts.ended += 1;
-            reject(new Error(`A subscriber was not let in: ${reason}`));
-          },
-        }),
-      };
-      subscribers.push(subscriber);
+      const account = createLineAccount(counts);
+      const connection = connectRawSubscriber({
+        url,
+        messages: [JSON.stringify({ type: 'subscribe', serverId, events: ['server_log'] })],
+        keepBytes: mode === 'count' ? COUNT_KEEP_BYTES : LATENCY_KEEP_BYTES,
+        onText(text) {
+          const type = enterInto(account, text);
+          if (type === 'subscribed') resolve();
+          if (type === 'server_log' && mode === 'latency') recordLatencies(text);
+        },
+        onEnd(reason) {
+          ended += 1;
+          reject(new Error(`A subscriber was not let in: ${reason}`));
+        },
+      });
+      subscribers.push({ connection, account });
     });
   }
 
@@ -97,7 +69,6 @@ export function createSwarmRole() {
     /** Settles when every subscriber has been told that it is subscribed. */
     async connect(options: SwarmOptions): Promise<void> {
       const timeout = setTimeout(() => process.exit(1), CONNECT_TIMEOUT_MS);
-      counts = emptyCounts();
       for (let left = options.subscribers; left > 0; left -= WAVE_SIZE) {
         await Promise.all(Array.from({ length: Math.min(left, WAVE_SIZE) }, () => join(options)));
       }
@@ -105,8 +76,8 @@ export function createSwarmRole() {
     },
     progress(): Progress {
       let slowestSeq = Number.POSITIVE_INFINITY;
-      for (const { lastSeq } of subscribers) slowestSeq = Math.min(slowestSeq, lastSeq);
-      return { slowestSeq, ...counts };
+      for (const { account } of subscribers) slowestSeq = Math.min(slowestSeq, account.lastSeq());
+      return { slowestSeq, ended, ...counts };
     },
     /** What was recorded since the last call. */
     takeLatencies(): Histogram {
@@ -128,8 +99,19 @@ export function createSwarmRole() {
   };
 }
 
-function emptyCounts() {
-  return { delivered: 0, announced: 0, missed: 0, repeated: 0, ended: 0 };
+/** Accounts for a message of the panel and answers its type, null for one that is of no interest here. */
+function enterInto(account: LineAccount, text: string): 'server_log' | 'log_gap' | 'subscribed' | null {
+  if (text.includes('"type":"server_log"')) {
+    account.addLines(numberIn(text, 'firstSeq'), numberIn(text, 'seq'));
+    return 'server_log';
+  }
+  if (text.includes('"type":"log_gap"')) {
+    account.addGap(numberIn(text, 'from'), numberIn(text, 'to'));
+    return 'log_gap';
+  }
+  if (!text.includes('"type":"subscribed"')) return null;
+  account.begin(numberIn(text, 'seq'));
+  return 'subscribed';
 }
 
 /** A number of the message itself: inside `data` every quotation mark is escaped, so the key cannot be found there. */

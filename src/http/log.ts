@@ -18,7 +18,7 @@ const SECRETS: readonly [RegExp, string][] = [
     ),
     String.raw`$1\"${HIDDEN}\"`,
   ],
-  [/([?&](?:access_|refresh_)?token=)[^&\s"'\\#]+/gi, `$1${HIDDEN}`],
+  [/([?&](?:(?:access_|refresh_)?token|password)=)[^&\s"'\\#]+/gi, `$1${HIDDEN}`],
   [/(\/api\/deploy\/)[^/?\s"'\\]+/g, `$1${HIDDEN}`],
   [/\b(Bearer\s+)[\w.~+/=-]+/gi, `$1${HIDDEN}`],
   [/\beyJ[\w-]{5,}\.[\w-]+\.[\w-]*/g, HIDDEN],

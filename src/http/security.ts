@@ -34,7 +34,8 @@ export async function secureRequests(
 }
 
 function acceptJsonOnly(app: FastifyInstance): void {
-  const parse = app.getDefaultJsonParser('error', 'error');
+  // What is refused for its name is refused further down, where the field can be told.
+  const parse = app.getDefaultJsonParser('ignore', 'ignore');
   app.removeAllContentTypeParsers();
   app.addContentTypeParser<string>('application/json', { parseAs: 'string' }, (request, body, done) => {
     // Many clients name the type even when they send nothing.
@@ -54,6 +55,8 @@ function requireCleanText(part: string, root: unknown): void {
     if (depth >= NESTING_MAX) throw new AppError('request.invalid', `${part}: nested too deeply`);
     for (const [key, child] of Object.entries(value)) {
       requireCleanString(key, path);
+      if (key === '__proto__')
+        throw new AppError('request.invalid', `${path.slice(0, 200)}.${key}: is not allowed`);
       if (typeof child === 'string') requireCleanString(child, `${path}.${key}`);
       else if (typeof child === 'object') {
         waiting.push({ value: child, path: `${path}.${key}`, depth: depth + 1 });

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { isDatabaseUnavailable } from './database-errors.js';
@@ -7,10 +8,11 @@ import type { Log } from './log.js';
 /** Answers an upgrade that will not happen, in plain HTTP, and ends the connection. */
 export function refuseUpgrade(socket: Duplex, error: unknown, log: Log): void {
   const shown = toAppError(error);
-  if (shown.statusCode === 500) log.error({ err: error }, 'could not upgrade a connection');
+  const requestId = randomUUID();
+  if (shown.statusCode === 500) log.error({ requestId, err: error }, 'could not upgrade a connection');
   const { statusCode, code, message } = shown;
   const phrase = STATUS_CODES[statusCode] ?? 'Error';
-  const body = JSON.stringify({ statusCode, error: phrase, message, code });
+  const body = JSON.stringify({ statusCode, error: phrase, message, code, requestId });
   socket.once('finish', () => socket.destroy());
   socket.end(
     `HTTP/1.1 ${statusCode} ${phrase}\r\nConnection: close\r\n` +

@@ -1,3 +1,5 @@
+import { Script } from 'node:vm';
+
 /** What a template says about one of its variables, as far as values of it are concerned. */
 export interface VariableRules {
   name: string;
@@ -5,8 +7,10 @@ export interface VariableRules {
   rules: string | readonly string[];
 }
 
-/** A regular expression never sees more of a value: some take exponential time. */
 const REGEX_VALUE_MAX_LENGTH = 1024;
+/** Some regular expressions take exponential time, and nothing else happens meanwhile. */
+const REGEX_TIMEOUT_MS = 100;
+const REGEX_TEST = new Script('new RegExp(source, flags).test(value)');
 const VALUE_MAX_LENGTH = 8192;
 const BOOLEANS = new Set(['true', 'false', '1', '0']);
 
@@ -53,10 +57,24 @@ function checkRule(rule: Rule, value: string, isNumber: boolean): string | null 
       if (value.length > REGEX_VALUE_MAX_LENGTH) {
         return `must have at most ${REGEX_VALUE_MAX_LENGTH} characters`;
       }
-      return rule.pattern.test(value) ? null : `must match ${rule.pattern}`;
+      return checkPattern(rule.pattern, value);
     case 'min':
     case 'max':
       return checkBound(rule.kind, rule.bound, value, isNumber);
+  }
+}
+
+/** In a context of its own, because only there V8 can be told to give up. */
+function checkPattern(pattern: RegExp, value: string): string | null {
+  const { source, flags } = pattern;
+  try {
+    const isMatch = REGEX_TEST.runInNewContext({ source, flags, value }, { timeout: REGEX_TIMEOUT_MS });
+    return isMatch === true ? null : `must match ${pattern}`;
+  } catch (error) {
+    // Not an `instanceof Error`: it is of the other context.
+    const isTimeout = Object(error).code === 'ERR_SCRIPT_EXECUTION_TIMEOUT';
+    if (!isTimeout) throw error;
+    return `takes too long to be held against ${pattern}`;
   }
 }
 

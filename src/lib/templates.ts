@@ -2,7 +2,9 @@
 export const BUILT_IN_VARIABLES = ['MEMORY', 'PORT', 'SERVER_ID', 'SERVER_UUID'] as const;
 
 const PLACEHOLDER = /\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}/g;
-const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh']);
+const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'ksh93', 'mksh', 'fish', 'csh', 'tcsh']);
+/** Options of shells that take the next word. */
+const WITH_WORD = /^(?:[-+][A-Za-z]*[oO]|--rcfile|--init-file)$/;
 
 /** The names in `{{NAME}}` placeholders, each once. */
 export function placeholdersIn(text: string): string[] {
@@ -63,12 +65,18 @@ export function renderCommand(
   return words.map((word, index) => (index === script ? word : renderText(word, values)));
 }
 
-/** Where in `["sh", "-c", script]` the script is; -1 when the command is not a shell's. */
+/** Where in `["sh", "-c", script]`, also behind `env` and the like, the script is; -1 when there is none. */
 export function shellScriptIndex(words: readonly string[]): number {
-  const program = words[0]?.split('/').at(-1) ?? '';
-  if (!SHELLS.has(program)) return -1;
-  const flag = words.findIndex((word, index) => index > 0 && /^-[a-z]*c$/.test(word));
-  return flag === -1 ? -1 : flag + 1;
+  const shell = words.findIndex((word) => SHELLS.has(word.split('/').at(-1) ?? ''));
+  if (shell === -1) return -1;
+  let hasScript = false;
+  for (let index = shell + 1; index < words.length; index += 1) {
+    const word = words[index] ?? '';
+    if (!/^[-+]/.test(word)) return hasScript ? index : -1;
+    if (/^-[A-Za-z]*c[A-Za-z]*$/.test(word)) hasScript = true;
+    if (WITH_WORD.test(word)) index += 1;
+  }
+  return -1;
 }
 
 /** Joins words so that a shell, or `splitWords`, gives them back. */

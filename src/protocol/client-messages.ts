@@ -4,7 +4,11 @@ import { CONSOLE_COMMAND_MAX_LENGTH } from './limits.js';
 
 /** What dashboards and console watchers and the panel say to each other over `/ws`, as JSON text frames. */
 
-const Id = z.string().min(1).max(64);
+/** PostgreSQL, where it is looked up, takes no NUL. */
+const Id = z
+  .string()
+  .max(64)
+  .regex(/^[^\0]+$/);
 
 export const ClientEvent = z.enum(['server_log', 'server_state_update', 'resource_stats']);
 export type ClientEvent = z.infer<typeof ClientEvent>;

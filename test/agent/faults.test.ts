@@ -1,6 +1,7 @@
 import { existsSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { findCgroupParents, listCgroupProcesses } from '../../agent/runtime/cgroups.js';
 import {
   command,
   connectAgent,
@@ -15,6 +16,8 @@ import {
   waitForLine,
   waitForState,
 } from './harness.js';
+
+const controllers = findCgroupParents()?.controllers ?? [];
 
 test('a server that is started the moment its end is told, starts', async () => {
   const panel = await makePanel();
@@ -118,4 +121,89 @@ test('an agent whose standard output is closed works on', async () => {
   panel.disconnectAgents();
   await panel.waitFor('health_report', undefined, { from: panel.messages.length });
   expect(child.exitCode).toBeNull();
+});
+
+test('a stop with an endless time-out waits', async () => {
+  const panel = await makePanel();
+  await connectAgent(panel);
+  const server = specify(
+    `trap 'echo stopping; sleep 1; echo saved; exit 0' TERM; echo up; while :; do sleep 0.05; done`,
+  );
+  await run(panel, server);
+  await waitForLine(panel, server, 'up');
+  await command(panel, 'stop_server', { ...server, timeoutSeconds: 2 ** 31 });
+  expect(outputOf(panel, server)).toContain('saved');
+});
+
+test('a game that locks its own directory can be started again', async () => {
+  const panel = await makePanel();
+  await connectAgent(panel);
+  const server = specify('echo up; chmod 0 .');
+  await run(panel, server);
+  await waitForState(
+    panel,
+    server,
+    'stopped',
+    panel.messages.findIndex((message) => message.type === 'command_result') + 1,
+  );
+  const from = panel.messages.length;
+  expect(await command(panel, 'start_server', server)).toMatchObject({ ok: true });
+  await waitForState(panel, server, 'running', from);
+});
+
+test.runIf(existsSync('/usr/bin/setpriv'))('a game cannot gain rights by set-uid programs', async () => {
+  const panel = await makePanel();
+  await connectAgent(panel);
+  const server = specify('grep NoNewPrivs /proc/self/status; exec sleep 60');
+  await run(panel, server);
+  await waitForLine(panel, server, 'NoNewPrivs:\t1');
+});
+
+test.runIf(controllers.includes('pids'))(
+  'a game that forks as fast as it can is killed to its last process',
+  async () => {
+    const panel = await makePanel();
+    const { dataDir } = await connectAgent(panel);
+    const server = specify(
+      "echo up; exec perl -e 'use POSIX; while (1) { if (fork() == 0) { POSIX::setsid() } }'",
+      {
+        allocatedMemoryMb: 1024,
+        allocatedCpuCores: 1,
+      },
+    );
+    await run(panel, server);
+    await waitForLine(panel, server, 'up');
+    const path = join(dataDir, 'shims', server.serverUuid, 'shim.json');
+    const { cgroupDirectories } = JSON.parse(readFileSync(path, 'utf8'));
+    await eventually('there are many', () => listCgroupProcesses(cgroupDirectories).length > 900);
+    expect(await command(panel, 'kill_server', server)).toMatchObject({ ok: true });
+    expect(listCgroupProcesses(cgroupDirectories)).toEqual([]);
+    await eventually('its group is gone', () => !existsSync(cgroupDirectories[0]));
+  },
+);
+
+test('the supervisor of a game that ended ends too when its directory was removed', async () => {
+  const panel = await makePanel();
+  const { dataDir, stop } = await connectAgent(panel);
+  const server = specify('echo $$; exec sleep 600');
+  await run(panel, server);
+  await panel.until('it told its number', () => outputOf(panel, server).length === 1);
+  const directory = join(dataDir, 'shims', server.serverUuid);
+  const { pid } = JSON.parse(readFileSync(join(directory, 'shim.json'), 'utf8'));
+  await stop();
+  rmSync(directory, { recursive: true });
+  process.kill(Number(outputOf(panel, server)[0]), 'SIGKILL');
+  await eventually('the supervisor ended', () => !isAlive(pid), 20_000);
+});
+
+test('a command that is not understood is answered, so that nobody waits for it', async () => {
+  const panel = await makePanel();
+  await connectAgent(panel);
+  const server = specify('true');
+  panel.sendRaw(JSON.stringify({ ...server, type: 'start_server', commandId: 'c-1', allocatedMemoryMb: -1 }));
+  expect(await panel.waitFor('command_result')).toMatchObject({
+    commandId: 'c-1',
+    ok: false,
+    code: 'agent.message_invalid',
+  });
 });

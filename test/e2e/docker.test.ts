@@ -62,9 +62,9 @@ describeDocker('a real game in Docker', () => {
   });
 
   test('runs on while the panel is killed, and nothing of its console is lost or comes twice', async () => {
-    await stage.panel.end('SIGKILL');
+    await stage.killPanel();
     expect(engineState()).toBe('running');
-    await stage.crashPanel();
+    await stage.startPanel();
     await stage.watcher.reconnect();
     await serverIs(stage.user, stage.serverId, 'running');
     await stage.user.must('POST', `/api/servers/${stage.serverId}/command`, {
@@ -75,9 +75,9 @@ describeDocker('a real game in Docker', () => {
   }, 60_000);
 
   test('runs on while the agent is killed, and what it says meanwhile arrives', async () => {
-    await stage.agent.end('SIGKILL');
+    await stage.killAgent();
     expect(engineState()).toBe('running');
-    await stage.crashAgent();
+    stage.startAgent();
     await until('commands get through again', async () => {
       const answer = await stage.user.call('POST', `/api/servers/${stage.serverId}/command`, {
         command: 'echo "after the agent"',

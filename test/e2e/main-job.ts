@@ -1,30 +1,25 @@
+import { pino } from 'pino';
 import { expect } from 'vitest';
+import { createReleasers, type Releasers } from '../../src/lib/releasers.js';
 import { createTestDatabase } from '../helpers/database.js';
 import { type Api, api, createNode, nodeIsOnline, serverIs, signIn } from './api.js';
-import {
-  freePort,
-  type OurProcess,
-  type PanelProcess,
-  startAgentProcess,
-  startPanelProcess,
-  temporaryDirectory,
-  until,
-} from './processes.js';
+import { freePort, startAgentProcess, startPanelProcess, temporaryDirectory, until } from './processes.js';
 import { type Watcher, watch } from './watcher.js';
 
 /** A panel and an agent as real processes, a user with a server, and a watcher of its console. */
 export interface Stage {
-  panel: PanelProcess;
-  agent: OurProcess;
   admin: Api;
   user: Api;
   serverId: string;
   uuid: string;
   hostPort: number;
   watcher: Watcher;
-  /** `kill -9`, then start it again at the same address with the same data. */
-  crashPanel(): Promise<void>;
-  crashAgent(): Promise<void>;
+  /** `kill -9`. */
+  killPanel(): Promise<void>;
+  killAgent(): Promise<void>;
+  /** Again, at the same address with the same data, until the node is online. */
+  startPanel(): Promise<void>;
+  startAgent(): void;
   close(): Promise<void>;
 }
 
@@ -35,15 +30,28 @@ export interface Game {
 
 /** Register → node by deployment token with a real agent → template → server → subscribe. */
 export async function setStage(game: Game): Promise<Stage> {
+  const releasers = createReleasers(pino({ level: 'warn' }));
+  try {
+    return await buildStage(game, releasers);
+  } catch (error) {
+    await releasers.releaseAll();
+    throw error;
+  }
+}
+
+async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
   const database = await createTestDatabase();
+  releasers.push('database', database.drop);
   const directory = temporaryDirectory();
+  releasers.push('directory', directory.remove);
   const start = (port?: number) =>
     startPanelProcess({
       dataDir: `${directory.path}/panel`,
       databaseUrl: database.url,
       ...(port !== undefined && { port }),
     });
-  const panel = await start();
+  let panel = await start();
+  releasers.push('panel', async () => void (await panel.end('SIGTERM')));
   const admin = await signIn(panel.url);
   const registered = await api(panel.url).must('POST', '/api/auth/register', {
     email: 'player@example.com',
@@ -60,7 +68,8 @@ export async function setStage(game: Game): Promise<Stage> {
     dataDir: `${directory.path}/agent`,
     runtime: game.runtime,
   };
-  const agent = startAgentProcess(agentOptions);
+  let agent = startAgentProcess(agentOptions);
+  releasers.push('agent', async () => void (await agent.end('SIGTERM')));
   await nodeIsOnline(admin, nodeId);
 
   const template = await admin.must('POST', '/api/templates', game.template);
@@ -78,40 +87,34 @@ export async function setStage(game: Game): Promise<Stage> {
     environment: {},
   });
   const serverId: string = server.body.data.id;
+  releasers.push('server', async () => {
+    await user.call('POST', `/api/servers/${serverId}/kill`);
+    await until('the server is gone', async () => {
+      const { status } = await admin.call('DELETE', `/api/servers/${serverId}`);
+      return status === 200 || status === 404;
+    });
+  });
   const watcher = await watch(panel.url, user.token, serverId);
+  releasers.push('watcher', watcher.close);
 
-  const stage: Stage = {
-    panel,
-    agent,
+  return {
     admin,
     user,
     serverId,
     uuid: server.body.data.uuid,
     hostPort,
     watcher,
-    async crashPanel() {
-      await stage.panel.end('SIGKILL');
-      stage.panel = await start(panel.port);
+    killPanel: async () => void (await panel.end('SIGKILL')),
+    async startPanel() {
+      panel = await start(panel.port);
       await nodeIsOnline(admin, nodeId);
     },
-    async crashAgent() {
-      await stage.agent.end('SIGKILL');
-      stage.agent = startAgentProcess(agentOptions);
+    killAgent: async () => void (await agent.end('SIGKILL')),
+    startAgent() {
+      agent = startAgentProcess(agentOptions);
     },
-    async close() {
-      stage.watcher.close();
-      await user.call('POST', `/api/servers/${serverId}/kill`);
-      await until('the server is gone', async () => {
-        const { status } = await admin.call('DELETE', `/api/servers/${serverId}`);
-        return status === 200 || status === 404;
-      });
-      await stage.agent.end('SIGTERM');
-      await stage.panel.end('SIGTERM');
-      await database.drop();
-      directory.remove();
-    },
+    close: releasers.releaseAll,
   };
-  return stage;
 }
 
 export async function installAndStart({ user, serverId, watcher }: Stage): Promise<void> {
@@ -122,6 +125,8 @@ export async function installAndStart({ user, serverId, watcher }: Stage): Promi
     () => watcher.states().join().endsWith('installing,stopped'),
     120_000,
   );
+  const { body } = await user.must('GET', `/api/servers/${serverId}`);
+  expect(body.data).toMatchObject({ status: 'stopped', statusReason: null });
   const started = await user.must('POST', `/api/servers/${serverId}/start`);
   expect(started.body).toEqual({ success: true, message: 'Server start initiated' });
   await watcher.until('it runs', () => watcher.states().at(-1) === 'running');

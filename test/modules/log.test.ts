@@ -105,6 +105,7 @@ test('a client that goes away in the middle of its body leaves the panel as it w
 test.each([
   ['{"url":"/ws?token=abc&x=1"}', '{"url":"/ws?token=[redacted]&x=1"}'],
   ['{"url":"/ws?x=1&token=a%20b"}', '{"url":"/ws?x=1&token=[redacted]"}'],
+  ['{"url":"/api/auth/login?password=a%20b&x=1"}', '{"url":"/api/auth/login?password=[redacted]&x=1"}'],
   ['{"url":"/api/deploy/abc?x=1"}', '{"url":"/api/deploy/[redacted]?x=1"}'],
   ['{"password":"a\\"b,\\"c","next":1}', '{"password":"[redacted]","next":1}'],
   [

@@ -77,18 +77,14 @@ test.each([
   ['an environment variable', { environment: { OPTIONS: '{{X}}{{X}}' } }],
   [
     'altogether more',
-    {
-      environment: Object.fromEntries(
-        Array.from({ length: 200 }, (_, index) => [`A${index}`, '\n'.repeat(8192)]),
-      ),
-    },
+    { environment: Object.fromEntries(Array.from({ length: 200 }, (_, index) => [`A${index}`, '{{X}}'])) },
   ],
 ])('values that make %s longer than agents take are 400, and the server is free', async (_what, fields) => {
   const variables = [
     { name: 'X', description: '', default: null, required: false, userEditable: true, rules: '' },
   ];
   const template = await panel.createTemplate({ variables, ...fields });
-  const { id } = await server({ templateId: template.id, environment: { X: 'x'.repeat(8000) } });
+  const { id } = await server({ templateId: template.id, environment: { X: '\n'.repeat(8000) } });
   expect(await power(id, 'start')).toMatchObject({ status: 400, body: { code: 'server.variable_invalid' } });
   expect(await storedServer(panel, id)).toMatchObject({ status: 'stopped', activeAction: null });
 });

@@ -82,7 +82,9 @@ export function hold(
 /** Takes the place of whatever is under way. Where nothing runs there is nothing to wait for either. */
 function beginKill(server: ServerState, order: Order): ServerState {
   if (server.status === 'stopped' || server.status === 'crashed') {
-    return { ...server, ...NO_ACTION, desiredState: 'stopped' };
+    // Nothing may start what is being removed.
+    const isRemoved = server.activeAction === 'delete' && isBusy(server, order.now);
+    return { ...server, ...(!isRemoved && NO_ACTION), desiredState: 'stopped' };
   }
   const status = server.status === 'installing' ? 'installing' : 'stopping';
   return { ...server, ...hold('kill', order), status, desiredState: 'stopped' };

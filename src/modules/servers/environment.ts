@@ -29,7 +29,7 @@ export function checkEnvironment(options: {
   refuseUnknown(template, environment);
   requireAll(template, environment);
   for (const variable of template.variables) {
-    const value = environment[variable.name];
+    const value = own(environment, variable.name);
     if (value === undefined) continue;
     checkRights(variable, value, options);
     // Left empty, a variable that is not required counts as not given.
@@ -71,8 +71,9 @@ function hasValue(
   environment: Readonly<Record<string, string>>,
   name: string,
 ): boolean {
-  if (environment[name] !== undefined) return environment[name] !== '';
-  const fixed = template.environment[name];
+  const given = own(environment, name);
+  if (given !== undefined) return given !== '';
+  const fixed = own(template.environment, name);
   if (fixed && placeholdersIn(fixed).length === 0) return true;
   return Boolean(template.variables.find((variable) => variable.name === name)?.default);
 }
@@ -83,6 +84,11 @@ function checkRights(
   { actor, current }: { actor: Actor; current?: Readonly<Record<string, string>> },
 ): void {
   if (variable.userEditable || hasPermission(actor, 'admin.write')) return;
-  if (value === (current?.[variable.name] ?? variable.default)) return;
+  if (value === ((current && own(current, variable.name)) ?? variable.default)) return;
   throw new AppError('permission.denied', `Only an administrator may set ${variable.name}.`);
+}
+
+/** A variable may be called `constructor`, which every object has. */
+function own(values: Readonly<Record<string, string>>, name: string): string | undefined {
+  return Object.hasOwn(values, name) ? values[name] : undefined;
 }

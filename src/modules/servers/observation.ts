@@ -18,7 +18,7 @@ export function observe(server: ServerState, { observation, source, now }: Obser
   if (source === 'report' && !isReportable(server.status, state, server.activeAction)) return null;
   const isChange = state !== server.status;
   const isDown = state === 'stopped' || state === 'crashed';
-  const exitCode = int4(observation.exitCode);
+  const exitCode = typeof observation.exitCode === 'number' ? int4(observation.exitCode) : null;
   const reason = text(observation.reason ?? observation.message);
   return {
     ...server,
@@ -30,7 +30,7 @@ export function observe(server: ServerState, { observation, source, now }: Obser
     startedAt: isDown ? null : startedAt(server, observation, now),
     installedAt: hasInstalled(server, observation) ? now : server.installedAt,
     containerId: observation.containerId === undefined ? server.containerId : text(observation.containerId),
-    crashCount: int4(observation.crashCount) ?? server.crashCount + (isChange && state === 'crashed' ? 1 : 0),
+    crashCount: int4(observation.crashCount ?? server.crashCount + (isChange && state === 'crashed' ? 1 : 0)),
     lastCrashAt: isChange && state === 'crashed' ? now : server.lastCrashAt,
     ...(endsAction(server.activeAction, state) && NO_ACTION),
   };
@@ -66,8 +66,7 @@ function startedAt(server: ServerState, observation: ServerObservation, now: Dat
   return server.status === 'running' ? server.startedAt : now;
 }
 
-function int4(value: number | null | undefined): number | null {
-  if (value === null || value === undefined) return null;
+function int4(value: number): number {
   return Math.max(-INT4_MAX, Math.min(INT4_MAX, value));
 }
 

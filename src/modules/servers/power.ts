@@ -2,7 +2,8 @@ import { randomUUID } from 'node:crypto';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
-import { Capability, type PanelMessage } from '../../protocol/agent-messages.js';
+import { Capability, PanelMessage } from '../../protocol/agent-messages.js';
+import { PANEL_FRAME_MAX_BYTES } from '../../protocol/limits.js';
 import type { ServerAccess } from './access.js';
 import { begin, type PowerVerb, STOP_TIMEOUT_SECONDS } from './actions.js';
 import type { Specifications } from './specification.js';
@@ -57,6 +58,7 @@ export function createPowerOrders({
     const timeoutSeconds = options.timeoutSeconds ?? STOP_TIMEOUT_SECONDS;
     // Before the action is taken: between taking it and handing it over nothing may come in between.
     const message = await commandMessage({ serverId, nodeId, verb, commandId, timeoutSeconds });
+    requireAcceptable(message);
     const changed = await states.change(serverId, (server) =>
       begin(server, {
         verb,
@@ -103,6 +105,15 @@ export function createPowerOrders({
         return { ...address, type: hasResults ? 'kill_server' : 'stop_server' };
     }
   }
+}
+
+/** An agent drops what is too long for it and says nothing: values can make a command longer than any template. */
+function requireAcceptable(message: PanelMessage): void {
+  const issue = PanelMessage.safeParse(message).error?.issues[0];
+  const isTooLarge = Buffer.byteLength(JSON.stringify(message)) > PANEL_FRAME_MAX_BYTES;
+  if (!issue && !isTooLarge) return;
+  const problem = issue ? `${issue.path.join('.')}: ${issue.message}` : 'together they are too long';
+  throw new AppError('server.variable_invalid', `The values of the variables do not fit: ${problem}`);
 }
 
 function takeBack(

@@ -42,7 +42,8 @@ function validatePorts({ ports }: CreateTemplateBody): void {
 function validateDetection(startupDetection: string | null): void {
   if (startupDetection === null) return;
   try {
-    new RegExp(startupDetection);
+    // As agents compile it.
+    new RegExp(startupDetection, 'u');
   } catch (error) {
     refuse(`startupDetection: ${error instanceof Error ? error.message : 'is not a regular expression'}`);
   }
