@@ -1,7 +1,16 @@
 import { spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
-import { chmodSync, lchownSync, lstatSync, mkdirSync, readdirSync, realpathSync, statSync } from 'node:fs';
+import {
+  chmodSync,
+  lchownSync,
+  lstatSync,
+  mkdirSync,
+  readdirSync,
+  realpathSync,
+  rmdirSync,
+  statSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { isErrorCode } from '../atomic-file.js';
@@ -29,7 +38,7 @@ export interface DirectoriesOptions {
 const UNREACHABLE_ROOT = '/var/lib/catalyst-agent';
 
 export function createServerDirectories(options: DirectoriesOptions): ServerDirectories {
-  const { uid, gid, log } = options;
+  const { dataDir, uid, gid, log } = options;
   const root = chooseRoot(options);
 
   function makeRoot() {
@@ -40,6 +49,16 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
     const { unreachableRoot = UNREACHABLE_ROOT } = options;
     if (!root.startsWith(`${unreachableRoot}/`)) return;
     for (const path of [unreachableRoot, dirname(root)]) chmodSync(path, 0o711);
+  }
+
+  /** Nobody would think of looking there when the agent itself is removed. */
+  function removeRootIfEmpty() {
+    if (dirname(root) === dataDir) return;
+    try {
+      for (const path of [root, dirname(root)]) rmdirSync(path);
+    } catch (error) {
+      if (!isErrorCode(error, 'ENOTEMPTY') && !isErrorCode(error, 'ENOENT')) throw error;
+    }
   }
 
   function pathOf(uuid: string): string {
@@ -70,7 +89,7 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
       // elsewhere by putting a link in the place of a directory. Node's looks first and enters after.
       const child = spawn('rm', ['-rf', '--one-file-system', '--', path], { stdio: 'ignore' });
       const [code] = await once(child, 'exit');
-      if (code === 0) return;
+      if (code === 0) return removeRootIfEmpty();
       log.error({ path, code }, 'a server directory could not be removed');
       throw new Error('The files of the server could not be removed completely.');
     },

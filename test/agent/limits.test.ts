@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { chmodSync, existsSync, mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
@@ -62,7 +62,7 @@ test('the agent and its supervisors are small', async () => {
 
 test.runIf(isRoot)(
   'where the user of the servers cannot reach the data directory their files go elsewhere',
-  () => {
+  async () => {
     const hidden = mkdtempSync(join(tmpdir(), 'catalyst-hidden-'));
     const reachable = mkdtempSync(join(tmpdir(), 'catalyst-reachable-'));
     onTestFinished(() => {
@@ -84,6 +84,9 @@ test.runIf(isRoot)(
     // It stays there when the way is cleared: the files must not get out of sight.
     chmodSync(hidden, 0o755);
     expect(createServerDirectories(options).pathOf(uuid)).toBe(path);
+    // Nothing is left there when the last server is removed.
+    await createServerDirectories(options).remove(uuid);
+    expect(readdirSync(reachable)).toEqual([]);
   },
 );
 
