@@ -109,7 +109,6 @@ async function bundleAgent(outdir) {
     platform: 'node',
     format: 'esm',
     target: 'node20',
-    minifyWhitespace: true,
     legalComments: 'none',
     external: AGENT_EXTERNALS,
     banner: { js: `#!/usr/bin/env node\n${COMMONJS_BANNER}` },
