@@ -1,9 +1,10 @@
+import { Agent } from 'node:http';
 import Docker from 'dockerode';
 import type { Logger } from 'pino';
 import { callEngine, inspectContainer } from './docker/call.js';
 import { createContainerStore } from './docker/containers.js';
 import { type ContainerSetting, serverContainer } from './docker/create.js';
-import { engineMessage, startFailure } from './docker/errors.js';
+import { engineMessage, isUnavailable, startFailure } from './docker/errors.js';
 import { createInput } from './docker/input.js';
 import { runInstallScript } from './docker/install.js';
 import { checkNodeId, checkPlan, checkUuid } from './docker/names.js';
@@ -39,8 +40,11 @@ export async function createDockerRuntime(options: {
   checkNodeId(nodeId);
   if (uid === 0 || gid === 0)
     throw new Error('servers never run as root: choose another SERVER_UID and SERVER_GID');
-  const docker = new Docker({ socketPath });
-  const info = await callEngine(() => docker.info());
+  // An engine that is being stopped still serves the connections it has, and would start a server only to end it
+  // again at once. It takes no new ones, so with a connection for each call it is seen to be away.
+  const connection = { socketPath, agent: new Agent({ keepAlive: false }) };
+  const docker = new Docker(connection);
+  const info = await callEngine(docker, () => docker.info());
   const setting: ContainerSetting = {
     nodeId,
     uid,
@@ -80,10 +84,10 @@ export async function createDockerRuntime(options: {
       const input = createInput(container);
       try {
         await input.open();
-        await callEngine((abortSignal) => container.start({ abortSignal }), START_TIMEOUT_MS);
+        await callEngine(container, (abortSignal) => container.start({ abortSignal }), START_TIMEOUT_MS);
         const { State } = await inspectContainer(container);
         const startedAt = new Date(State.StartedAt);
-        return followServer({ container, startedAt, input, cursor: null, listener, log });
+        return followServer({ docker, container, startedAt, input, cursor: null, listener, log });
       } catch (error) {
         input.close();
         await containers.remove(container.id);
@@ -99,7 +103,15 @@ export async function createDockerRuntime(options: {
       const { State } = await inspectContainer(container);
       if (State.Status === 'created') return null;
       const startedAt = new Date(State.StartedAt);
-      return followServer({ container, startedAt, input: createInput(container), cursor, listener, log });
+      return followServer({
+        docker,
+        container,
+        startedAt,
+        input: createInput(container),
+        cursor,
+        listener,
+        log,
+      });
     },
 
     list: () => containers.uuids(),
@@ -118,14 +130,14 @@ function canLimitDisk(info: { Driver: string; DriverStatus?: [string, string][] 
   return info.Driver === 'overlay2' && fileSystem === 'xfs';
 }
 
-/** Whatever goes wrong in an installation is told as one of the two errors that the interface promises. */
+/** Whatever goes wrong in an installation is told as one of the errors that the interface promises. */
 async function installing<Result>(signal: AbortSignal, work: () => Promise<Result>): Promise<Result> {
   try {
     signal.throwIfAborted();
     return await work();
   } catch (error) {
     if (signal.aborted) throw new DOMException('the installation was stopped', 'AbortError');
-    if (error instanceof InstallError) throw error;
+    if (error instanceof InstallError || isUnavailable(error)) throw error;
     throw new InstallError(engineMessage(error), null, { cause: error });
   }
 }

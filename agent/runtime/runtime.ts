@@ -35,7 +35,10 @@ export interface OutputChunk {
 }
 
 export interface ServerExit {
-  /** 128 + signal number for a signal, as shells count; null when nobody can know any more. */
+  /**
+   * 128 + signal number for a signal, as shells count; null when nobody can know any more, or when the 0 is the
+   * answer to a signal that neither the agent nor the server itself sent.
+   */
   exitCode: number | null;
   oomKilled: boolean;
   finishedAt: Date;
@@ -95,7 +98,7 @@ export interface Runtime {
   readonly kind: RuntimeKind;
   /**
    * Fetch the image and run the install script to its end.
-   * Rejects with an `InstallError` when that fails, with an AbortError when `signal` was aborted; either way
+   * Rejects with an `InstallError` when that fails (or with the code `RUNTIME_UNAVAILABLE`), with an AbortError when `signal` was aborted; either way
    * nothing of the installation runs on.
    */
   install(
@@ -106,6 +109,7 @@ export interface Runtime {
   /**
    * Replace what is left of an earlier run and start. Output is followed from its first byte.
    * A rejection may carry a `code` such as `port.in_use`; its message is shown to the server's owner.
+   * With the code `RUNTIME_UNAVAILABLE` it says nothing about the server, and the same call may work later.
    */
   start(plan: ServerPlan, listener: OutputListener): Promise<RuntimeServer>;
   /**
@@ -118,6 +122,9 @@ export interface Runtime {
   /** Remove what the runtime keeps of the server (not its directory). Kills it if it runs. No error if there is nothing. */
   remove(uuid: string): Promise<void>;
 }
+
+/** The code of any call's error when what runs the servers cannot be reached at all. */
+export const RUNTIME_UNAVAILABLE = 'runtime.unavailable';
 
 export const UUID_PATTERN = /^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$/;
 

@@ -8,6 +8,9 @@ export interface CrashTimings {
   healthyAfterMs: number;
 }
 
+/** What runs the servers is back within minutes as a rule, and then they should be too. */
+const UNAVAILABLE_RETRY_MAX_MS = 30_000;
+
 export type Verdict =
   | { kind: 'ended'; reason: string }
   | { kind: 'crashed'; reason: string; crashCount: number; restartInMs: number | null };
@@ -21,6 +24,12 @@ export function judgeExit(exit: ServerExit, history: History, timings: CrashTimi
     return { kind: 'ended', reason: 'exited by itself with code 0' };
   }
   return judgeFailure(describe(exit), exit.finishedAt, history, timings);
+}
+
+/** How long to wait before a start that could not even be tried is tried again; it counts as nothing. */
+export function unavailableRetryMs(attempts: number, timings: CrashTimings): number {
+  const maxMs = Math.min(UNAVAILABLE_RETRY_MAX_MS, timings.crashBackoffMaxMs);
+  return Math.min(maxMs, timings.crashBackoffMinMs * 2 ** (attempts - 1));
 }
 
 /** A crash, or a start that the crash policy asked for and that failed. */
@@ -39,7 +48,7 @@ export function judgeFailure(reason: string, at: Date, history: History, timings
 
 function describe({ exitCode, oomKilled }: ServerExit): string {
   if (oomKilled) return 'ran out of memory and was killed';
-  if (exitCode === null) return 'ended while nothing watched it, so its exit code is not known';
+  if (exitCode === null) return 'was ended from outside or while nothing watched it, so it counts as crashed';
   return exitCode > 128 && exitCode < 160
     ? `ended by signal ${exitCode - 128} (code ${exitCode})`
     : `exited with code ${exitCode}`;

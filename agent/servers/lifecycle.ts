@@ -1,8 +1,19 @@
 import type { Logger } from 'pino';
-import type { Runtime, RuntimeServer, ServerExit } from '../runtime/runtime.js';
+import {
+  RUNTIME_UNAVAILABLE,
+  type Runtime,
+  type RuntimeServer,
+  type ServerExit,
+} from '../runtime/runtime.js';
 import type { Actions } from './actions.js';
 import type { Console } from './console.js';
-import { type CrashTimings, judgeExit, judgeFailure, type Verdict } from './crash-policy.js';
+import {
+  type CrashTimings,
+  judgeExit,
+  judgeFailure,
+  unavailableRetryMs,
+  type Verdict,
+} from './crash-policy.js';
 import type { ServerDirectories } from './directories.js';
 import { followOutput, type OutputFollower } from './output.js';
 import { Refusal, toRefusal } from './refusal.js';
@@ -48,6 +59,8 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   let endReason: string | null = null;
   let restartTimer: NodeJS.Timeout | null = null;
   let healthyTimer: NodeJS.Timeout | null = null;
+  /** How often in a row a restart could not be tried because the runtime was not there. */
+  let vainRestarts = 0;
   /** Settles when what the runtime kept of the last run is gone; only then can there be another. */
   let released: Promise<void> = Promise.resolve();
 
@@ -199,20 +212,41 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
 
   async function restartAfterCrash(signal: AbortSignal): Promise<void> {
     try {
+      // Asked first, so that a server does not go through `starting` each time that there is nothing to start it.
+      await runtime.list();
+      if (signal.aborted) return;
       await start(signal);
     } catch (error) {
       if (signal.aborted) return;
       log.warn({ serverId, error }, 'a crashed server could not be started again');
       console.watch(null);
-      const reason = `could not be started again: ${toRefusal(error, 'start.failed').message}`;
+      const { code, message } = toRefusal(error, 'start.failed');
+      if (code === RUNTIME_UNAVAILABLE) return postponeRestart(message);
+      const reason = `could not be started again: ${message}`;
       const exit = { exitCode: null, oomKilled: false };
       applyVerdict(judgeFailure(reason, new Date(), status.record, timings), exit);
     }
   }
 
+  /** That nothing could be started is not the server's doing: no crash is counted, and it is tried for ever. */
+  function postponeRestart(message: string) {
+    vainRestarts += 1;
+    if (vainRestarts === 1) console.announce(`${message} The server is started again as soon as it answers.`);
+    const retryAtMs = Date.now() + unavailableRetryMs(vainRestarts, timings);
+    const reason = `waits to be started again: ${message}`;
+    status.update({
+      state: 'crashed',
+      desired: 'running',
+      reason,
+      restartAt: new Date(retryAtMs).toISOString(),
+    });
+    scheduleRestart();
+  }
+
   function cancelRestart() {
     if (restartTimer !== null) clearTimeout(restartTimer);
     restartTimer = null;
+    vainRestarts = 0;
     if (status.record.restartAt !== null) status.remember({ restartAt: null });
   }
 

@@ -71,9 +71,10 @@ export async function connectAgent(
   panel: FakePanel,
   dataDir: string = makeDataDir(),
   changes: Partial<AgentTimings> = {},
+  settings: Partial<AgentConfig> = {},
 ): Promise<Agent & { dataDir: string }> {
   const from = panel.messages.length;
-  const config = agentConfig(panel, dataDir);
+  const config = { ...agentConfig(panel, dataDir), ...settings };
   const agent = await startAgent({ config, shimCommand, log, timings: { ...timings, ...changes } });
   let isStopped = false;
   const stop = async () => {

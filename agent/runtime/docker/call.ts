@@ -1,26 +1,33 @@
 import type Docker from 'dockerode';
+import { callFailure, type EngineHandle, EngineSilence } from './errors.js';
 
 /** What most calls may take; an engine whose disk is busy answers slowly but does answer. */
 const CALL_TIMEOUT_MS = 30_000;
 
 /**
- * A call that answers in time or rejects. The signal alone is not enough: dockerode never settles a call whose
+ * A call that answers in time or rejects, with the code `RUNTIME_UNAVAILABLE` when the engine was not reached. The signal alone is not enough: dockerode never settles a call whose
  * connection breaks between the answer's head and its end.
  */
-export function callEngine<Result>(
+export async function callEngine<Result>(
+  engine: EngineHandle,
   call: (abortSignal: AbortSignal) => Promise<Result>,
   timeoutMs = CALL_TIMEOUT_MS,
 ): Promise<Result> {
   const abortSignal = AbortSignal.timeout(timeoutMs);
   const silence = new Promise<never>((_, reject) => {
-    const fail = () => reject(new Error(`the Docker engine did not answer within ${timeoutMs / 1000} s`));
+    const fail = () =>
+      reject(new EngineSilence(`the Docker engine did not answer within ${timeoutMs / 1000} s`));
     abortSignal.addEventListener('abort', fail, { once: true });
   });
-  return Promise.race([call(abortSignal), silence]);
+  try {
+    return await Promise.race([call(abortSignal), silence]);
+  } catch (error) {
+    throw callFailure(error, engine);
+  }
 }
 
 export function inspectContainer(container: Docker.Container): Promise<Docker.ContainerInspectInfo> {
-  return callEngine((abortSignal) => container.inspect({ abortSignal }));
+  return callEngine(container, (abortSignal) => container.inspect({ abortSignal }));
 }
 
 /**

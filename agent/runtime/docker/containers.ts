@@ -2,7 +2,7 @@ import type Docker from 'dockerode';
 import type { Logger } from 'pino';
 import { callEngine } from './call.js';
 import { type ContainerRole, Label } from './create.js';
-import { DockerError, engineMessage, engineStatus, isMissing } from './errors.js';
+import { DockerError, engineMessage, engineStatus, isMissing, isUnavailable } from './errors.js';
 
 const CREATE_TIMEOUT_MS = 60_000;
 /** Removing unmounts and deletes the container's own layer, which takes its time on a busy disk. */
@@ -49,11 +49,14 @@ export function createContainerStore(docker: Docker, nodeId: string, log: Logger
 
   async function query(uuid?: string): Promise<Docker.ContainerInfo[]> {
     const label = [`${Label.node}=${nodeId}`, uuid === undefined ? Label.server : `${Label.server}=${uuid}`];
-    return callEngine((abortSignal) => docker.listContainers({ all: true, filters: { label }, abortSignal }));
+    return callEngine(docker, (abortSignal) =>
+      docker.listContainers({ all: true, filters: { label }, abortSignal }),
+    );
   }
 
   function createOnce(options: Docker.ContainerCreateOptions): Promise<Docker.Container> {
     return callEngine(
+      docker,
       (abortSignal) => docker.createContainer({ ...options, abortSignal }),
       CREATE_TIMEOUT_MS,
     );
@@ -64,6 +67,7 @@ export function createContainerStore(docker: Docker, nodeId: string, log: Logger
     const container = docker.getContainer(id);
     try {
       await callEngine(
+        container,
         (abortSignal) => container.remove({ force: true, v: true, abortSignal }),
         REMOVE_TIMEOUT_MS,
       );
@@ -71,14 +75,15 @@ export function createContainerStore(docker: Docker, nodeId: string, log: Logger
       if (isMissing(error)) return;
       if (!/already in progress/.test(engineMessage(error))) throw error;
       const removed = (abortSignal: AbortSignal) => container.wait({ condition: 'removed', abortSignal });
-      await callEngine(removed, REMOVE_TIMEOUT_MS).catch((gone: unknown) => {
+      await callEngine(container, removed, REMOVE_TIMEOUT_MS).catch((gone: unknown) => {
         if (!isMissing(gone)) throw gone;
       });
     }
   }
 }
 
-function creationFailure(error: unknown, options: Docker.ContainerCreateOptions): DockerError {
+function creationFailure(error: unknown, options: Docker.ContainerCreateOptions): unknown {
+  if (isUnavailable(error)) return error;
   const message = engineMessage(error);
   if (engineStatus(error) === 409) {
     // Ours were removed before: whatever still has the name is somebody else's, and stays.

@@ -58,7 +58,9 @@ export function createInput(container: Docker.Container): ServerInput {
 }
 
 async function attach(container: Docker.Container): Promise<Socket> {
-  const stream = await callEngine(() => container.attach({ hijack: true, stream: true, stdin: true }));
+  const stream = await callEngine(container, () =>
+    container.attach({ hijack: true, stream: true, stdin: true }),
+  );
   if (!(stream instanceof Socket)) throw new Error('the engine did not hand over the connection');
   // An error is followed by 'close', and that is what matters; nothing is ever sent to us on this connection.
   stream.on('error', () => undefined);

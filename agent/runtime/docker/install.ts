@@ -3,7 +3,7 @@ import { InstallError, type InstallListener, type ServerExit, type ServerPlan } 
 import { callEngine } from './call.js';
 import type { ContainerStore } from './containers.js';
 import { type ContainerSetting, installContainer } from './create.js';
-import { engineMessage } from './errors.js';
+import { engineMessage, isUnavailable } from './errors.js';
 import { followOutput } from './output.js';
 import { waitForExit } from './server.js';
 
@@ -24,7 +24,8 @@ export async function runInstallScript(options: {
   const container = await containers.create(installContainer(plan, setting, script));
   try {
     signal.throwIfAborted();
-    await callEngine((abortSignal) => container.start({ abortSignal })).catch((error: unknown) => {
+    await callEngine(container, (abortSignal) => container.start({ abortSignal })).catch((error: unknown) => {
+      if (isUnavailable(error)) throw error;
       throw new InstallError(`the install script did not start: ${engineMessage(error)}`, null, {
         cause: error,
       });

@@ -81,7 +81,7 @@ export async function readLog(
 
 /** The time of the newest entry; empty when there is none. */
 export async function newestLogTime(container: Docker.Container): Promise<string> {
-  const bytes = await callEngine((abortSignal) =>
+  const bytes = await callEngine(container, (abortSignal) =>
     container.logs({ stdout: true, stderr: true, timestamps: true, tail: 1, abortSignal }),
   );
   return createFrameReader().read(bytes).at(-1)?.time ?? '';

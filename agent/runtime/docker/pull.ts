@@ -2,7 +2,7 @@ import type Docker from 'dockerode';
 import { z } from 'zod';
 import { InstallError, type InstallListener } from '../runtime.js';
 import { callEngine } from './call.js';
-import { engineMessage, isMissing } from './errors.js';
+import { callFailure, engineMessage, isMissing, isUnavailable } from './errors.js';
 import { parseImage } from './names.js';
 
 /** A registry that sends nothing for so long will not send anything any more. */
@@ -35,6 +35,7 @@ export async function ensureImage(
     await pull(docker, reference, listener, signal);
   } catch (error) {
     signal.throwIfAborted();
+    if (isUnavailable(error)) throw error;
     if (!isHere) {
       throw new InstallError(`the image ${reference} could not be pulled: ${engineMessage(error)}`, null, {
         cause: error,
@@ -47,7 +48,7 @@ export async function ensureImage(
 
 async function hasImage(docker: Docker, reference: string): Promise<boolean> {
   try {
-    await callEngine(() => docker.getImage(reference).inspect());
+    await callEngine(docker, () => docker.getImage(reference).inspect());
     return true;
   } catch (error) {
     if (isMissing(error)) return false;
@@ -74,7 +75,7 @@ async function pull(docker: Docker, reference: string, listener: InstallListener
     signal.throwIfAborted();
   } catch (error) {
     silence.signal.throwIfAborted();
-    throw error;
+    throw callFailure(error, docker);
   } finally {
     clearTimeout(timer);
   }

@@ -3,6 +3,7 @@ import type Docker from 'dockerode';
 import type { Logger } from 'pino';
 import type { OutputListener, RuntimeServer, ServerExit } from '../runtime.js';
 import { callEngine, inspectContainer, waitWhileRunning } from './call.js';
+import { hasEndedByItself } from './ending.js';
 import { engineStatus, isMissing } from './errors.js';
 import type { ServerInput } from './input.js';
 import { followOutput } from './output.js';
@@ -13,6 +14,7 @@ const RETRY_MAX_MS = 10_000;
 
 /** Take up a container that was started: follow its output from the cursor on, and wait for its end. */
 export function followServer(options: {
+  docker: Docker;
   container: Docker.Container;
   startedAt: Date;
   input: ServerInput;
@@ -20,9 +22,10 @@ export function followServer(options: {
   listener: OutputListener;
   log: Logger;
 }): RuntimeServer {
-  const { container, startedAt, input, log } = options;
+  const { docker, container, startedAt, input, log } = options;
   const output = followOutput(options);
   const detached = new AbortController();
+  let isSignalled = false;
 
   return {
     containerId: container.id,
@@ -33,9 +36,10 @@ export function followServer(options: {
     pauseOutput: output.pause,
     resumeOutput: output.resume,
     async signal(signal) {
+      isSignalled = true;
       try {
         // SIGKILL hits the container's first process, and with it the kernel ends everything else in there.
-        await callEngine((abortSignal) => container.kill({ signal, abortSignal }));
+        await callEngine(container, (abortSignal) => container.kill({ signal, abortSignal }));
       } catch (error) {
         const hasEnded = isMissing(error) || engineStatus(error) === 409;
         if (!hasEnded) throw error;
@@ -53,8 +57,10 @@ export function followServer(options: {
     // Nobody waits any more for a server that was let go of.
     if (exit === null) return new Promise(() => undefined);
     input.close();
+    const isTrusted =
+      isSignalled || exit.exitCode !== 0 || (await hasEndedByItself(docker, container.id, exit));
     await output.finish();
-    return exit;
+    return isTrusted ? exit : { ...exit, exitCode: null };
   }
 }
 

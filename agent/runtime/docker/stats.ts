@@ -52,5 +52,5 @@ export function createUsageMeter(
 async function readStats(container: Docker.Container): Promise<unknown> {
   // Without `one-shot` the engine would wait a second for a second measurement of its own.
   const call = () => container.stats({ stream: false, 'one-shot': true });
-  return callEngine(call, USAGE_TIMEOUT_MS).catch(() => null);
+  return callEngine(container, call, USAGE_TIMEOUT_MS).catch(() => null);
 }
