@@ -17,10 +17,10 @@ export interface Subscriber {
   readonly serverId: string;
   readonly outlet: Outlet;
   readonly events: ReadonlySet<ClientEvent>;
-  /** The next console line it needs, while it is behind the others. */
+  /** The next console line it needs, while it is not live. */
   nextSeq: number;
-  /** `live` gets console lines as they come; `behind` catches up first. */
-  progress: 'live' | 'behind' | 'left';
+  /** `live` gets console lines as they come; `behind` catches up first; `ahead` has some of those to come already. */
+  progress: 'live' | 'behind' | 'ahead' | 'left';
 }
 
 /** The clients that watch one server. Everybody who is live is at the same line. */
@@ -34,6 +34,11 @@ export interface Channel {
   leave(subscriber: Subscriber): void;
   /** From now on it gets what comes: it has everything before. */
   goLive(subscriber: Subscriber): void;
+  /**
+   * It has lines that the channel has not seen: a panel that was killed had sent them before they were stored. The agent
+   * sends them again, to everybody else.
+   */
+  waitAhead(subscriber: Subscriber): void;
   publishLines(lines: ConsoleLines): void;
   publishGap(gap: Omit<LogGapMessage, 'type'>): void;
   /** Sends the console frames that wait now, so that what is sent next comes after them. */
@@ -50,6 +55,7 @@ export function createChannel({
 }): Channel {
   const members = new Set<Subscriber>();
   const live = new Set<Subscriber>();
+  const ahead = new Set<Subscriber>();
   let nextSeq = 0;
   /** What has come since the last round: one write a client for all of it. */
   let frames: Buffer[] = [];
@@ -71,6 +77,7 @@ export function createChannel({
 
   function fallBehind(subscriber: Subscriber, fromSeq: number): void {
     live.delete(subscriber);
+    ahead.delete(subscriber);
     subscriber.nextSeq = fromSeq;
     subscriber.progress = 'behind';
     onBehind(subscriber);
@@ -89,6 +96,9 @@ export function createChannel({
     if (lastSeq < nextSeq) return false;
     if (firstSeq > nextSeq && nextSeq > 0) skipTo(firstSeq);
     nextSeq = lastSeq + 1;
+    for (const subscriber of ahead) {
+      if (nextSeq >= subscriber.nextSeq) fallBehind(subscriber, subscriber.nextSeq);
+    }
     return live.size > 0;
   }
 
@@ -121,11 +131,16 @@ export function createChannel({
       subscriber.progress = 'left';
       members.delete(subscriber);
       live.delete(subscriber);
+      ahead.delete(subscriber);
     },
     goLive(subscriber) {
       flush();
       subscriber.progress = 'live';
       live.add(subscriber);
+    },
+    waitAhead(subscriber) {
+      subscriber.progress = 'ahead';
+      ahead.add(subscriber);
     },
     publishLines(lines) {
       if (advance(lines.firstSeq, lines.seq)) push(encodeLines(lines), lines.firstSeq);

@@ -9,6 +9,8 @@ import type { Outlet } from './outlet.js';
 
 /** A client that asks for what it missed is played back at most so many lines. */
 const REPLAY_MAX_LINES = 10_000;
+/** A client cannot have more lines that the panel has not stored; whoever says so begins with what comes now. */
+const AHEAD_MAX_LINES = 100_000;
 
 export interface Subscriptions {
   /**
@@ -87,12 +89,14 @@ export function createSubscriptions(options: {
   return {
     join({ serverId, outlet, events, lastSeq, since }) {
       const channel = open(serverId);
-      const nextSeq = Math.min(since ?? lastSeq, lastSeq) + 1;
+      const isPossible = since !== undefined && since <= lastSeq + AHEAD_MAX_LINES;
+      const nextSeq = (isPossible ? since : lastSeq) + 1;
       const subscriber: Subscriber = { serverId, outlet, events, nextSeq, progress: 'behind' };
       channel.join(subscriber, lastSeq + 1);
       if (!events.has('server_log')) return subscriber;
       skip(subscriber, lastSeq - REPLAY_MAX_LINES, 'too_old');
-      if (subscriber.nextSeq >= channel.nextSeq()) channel.goLive(subscriber);
+      if (subscriber.nextSeq > channel.nextSeq()) channel.waitAhead(subscriber);
+      else if (subscriber.nextSeq === channel.nextSeq()) channel.goLive(subscriber);
       else startCatchUp(channel, subscriber);
       return subscriber;
     },

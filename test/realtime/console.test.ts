@@ -122,6 +122,22 @@ test('who asks for what he missed gets it, then what is new, each line once and 
   expect(await storedLines(panel.context.database, server.id)).toHaveLength(written);
 });
 
+test('who has lines that the panel lost before storing them is not given them again', async () => {
+  const server = await newServer();
+  say(server, 1, 3);
+  await acknowledged(server, 3);
+  const [inTheMiddle, atTheEnd] = [await connect(), await connect()];
+  await inTheMiddle.subscribe(server.id, { since: 5 });
+  await atTheEnd.subscribe(server.id, { since: 7 });
+  say(server, 4, 4);
+  await inTheMiddle.untilSeq(7);
+  say(server, 8, 2);
+  for (const client of [inTheMiddle, atTheEnd]) await client.untilSeq(9);
+  expect(linesOf(inTheMiddle.entries)).toEqual(['line 6', 'line 7', 'line 8', 'line 9']);
+  expect(linesOf(atTheEnd.entries)).toEqual(['line 8', 'line 9']);
+  for (const client of [inTheMiddle, atTheEnd]) await client.close();
+});
+
 test('a second subscription replaces the first, and without one nothing comes', async () => {
   const server = await newServer();
   const client = await connect();
