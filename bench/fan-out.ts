@@ -22,8 +22,8 @@ const CASES: Case[] = [
   { subscribers: 500, batchLines: null },
 ];
 /**
- * Some ten times more lines a second than an agent lets any server write, and more than PostgreSQL stores: what happens
- * there is worth knowing, but no server gets there.
+ * More than ten times the lines a second that an agent lets a server write. There PostgreSQL needs a core of its own, which
+ * the broadcaster without one has to spare: worth knowing, but no server gets there.
  */
 const BEYOND: Case = { subscribers: 100, batchLines: 250 };
 const ROUNDS = 3;

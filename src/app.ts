@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import { readFileSync } from 'node:fs';
-import { fileURLToPath } from 'node:url';
 import { type FastifyInstance, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Context } from './context.js';
@@ -14,7 +13,6 @@ import { refuseWhileStopping } from './http/stopping.js';
 import { authRoutes } from './modules/auth/routes.js';
 import { consoleRoutes } from './modules/console/routes.js';
 import { deployRoutes } from './modules/deploy/routes.js';
-import { createDeployments } from './modules/deploy/service.js';
 import { healthRoutes } from './modules/health/routes.js';
 import { locationRoutes } from './modules/locations/routes.js';
 import { nodeRoutes } from './modules/nodes/routes.js';
@@ -55,8 +53,6 @@ export async function buildApp(context: Context): Promise<FastifyInstance> {
   await documentRoutes(app, { version: readVersion(), publicUrl: config.PUBLIC_URL });
   authenticateRequests(app, context.auth);
 
-  const agentFile = fileURLToPath(new URL('../dist/catalyst-agent.mjs', import.meta.url));
-  const deployments = createDeployments({ nodes: context.nodes, agentFile, publicUrl: config.PUBLIC_URL });
   await app.register(healthRoutes, { pool: database.pool });
   await app.register(authRoutes, { prefix: '/api/auth', auth: context.auth });
   await app.register(locationRoutes, { prefix: '/api/locations', locations: context.locations });
@@ -64,7 +60,7 @@ export async function buildApp(context: Context): Promise<FastifyInstance> {
   await app.register(templateRoutes, { prefix: '/api/templates', templates: context.templates });
   await app.register(serverRoutes, { prefix: '/api/servers', servers: context.servers });
   await app.register(consoleRoutes, { prefix: '/api/servers', console: context.console });
-  await app.register(deployRoutes, { prefix: '/api', deployments });
+  await app.register(deployRoutes, { prefix: '/api', deployments: context.deployments });
   await app.ready();
   return app;
 }

@@ -8,12 +8,15 @@ import { createPasswords } from './lib/passwords.js';
 import { createSecrets } from './lib/secrets.js';
 import { createAuth } from './modules/auth/service.js';
 import { createConsole } from './modules/console/service.js';
+import { createDeployments } from './modules/deploy/service.js';
 import { createLocations } from './modules/locations/service.js';
 import { createMetrics } from './modules/metrics/service.js';
 import { createNodes } from './modules/nodes/service.js';
 import { createServerAccess } from './modules/servers/access.js';
+import { requireRoomForServers } from './modules/servers/capacity.js';
 import { createServers } from './modules/servers/service.js';
 import { createTemplates } from './modules/templates/service.js';
+import { resourcePath } from './resources.js';
 
 export interface ContextOptions {
   config: Config;
@@ -41,10 +44,15 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
   });
   const locations = createLocations({ prisma: database.prisma });
   const templates = createTemplates({ prisma: database.prisma });
-  const nodes = createNodes({ database, secrets, agents, bus, config });
+  const nodes = createNodes({ database, secrets, agents, bus, requireRoomForServers, config });
+  const deployments = createDeployments({
+    nodes,
+    agentFile: resourcePath('catalyst-agent.mjs'),
+    publicUrl: config.PUBLIC_URL,
+  });
   const metrics = createMetrics({ pool: database.pool, bus, log });
   const serverConsole = createConsole({ pool: database.pool, agents, access, bus, log });
-  const servers = createServers({ database, agents, access, bus, log });
+  const servers = createServers({ database, agents, access, nodes, bus, log });
 
   return {
     config,
@@ -57,6 +65,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     locations,
     templates,
     nodes,
+    deployments,
     metrics,
     console: serverConsole,
     servers,

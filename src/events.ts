@@ -13,7 +13,6 @@ export interface Events {
   /** Somebody's rights on a server, or in general (no serverId), are not what they were. */
   'access.changed': [{ userId?: string; serverId?: string }];
   'session.revoked': [{ sessionId: string; userId: string }];
-  'node.connected': [{ nodeId: string }];
   'node.disconnected': [{ nodeId: string }];
 }
 

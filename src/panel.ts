@@ -6,20 +6,21 @@ import type { Config } from './config.js';
 import { createContext } from './context.js';
 import { createDatabase, type Database } from './database/client.js';
 import { startEmbedded } from './database/embedded.js';
+import { deleteExpiredRows } from './database/expired-rows.js';
 import { migrate } from './database/migrate.js';
 import { maintainPartitions } from './database/partitions.js';
 import { type Seeded, seed } from './database/seed.js';
 import { loadKeys } from './keys.js';
 import { createPasswords } from './lib/passwords.js';
-import { hasCode } from './lib/read-or-create.js';
 import type { Releasers } from './lib/releasers.js';
 import { createSecrets } from './lib/secrets.js';
+import { hasCode } from './lib/system-errors.js';
 import { startLocalAgent } from './local-agent.js';
 import { agentDirectory, describeLocalNode, urlOfPanel } from './local-node.js';
 import { resourcePath } from './resources.js';
 import { attachSockets, type Sockets } from './upgrade.js';
 
-const PARTITION_MAINTENANCE_INTERVAL_MS = 60 * 60_000;
+const MAINTENANCE_INTERVAL_MS = 60 * 60_000;
 /** Running requests may take so long to finish; then their connections are closed. */
 const REQUESTS_FINISH_TIMEOUT_MS = 10_000;
 
@@ -48,7 +49,7 @@ export async function startPanel(options: PanelOptions): Promise<StartedPanel> {
   await migrate({ url, directory: resourcePath('migrations'), log });
   const database = createDatabase({ url, poolSize: config.DATABASE_POOL_SIZE, log });
   releasers.push('connections to the database', database.close);
-  await keepPartitions(options, database);
+  await keepHistory(options, database);
   signal.throwIfAborted();
 
   const localNode = config.LOCAL_AGENT ? describeLocalNode(config) : null;
@@ -109,16 +110,19 @@ async function openEmbedded({ config, log, releasers, signal }: PanelOptions): P
   return embedded.url;
 }
 
-async function keepPartitions({ config, log, releasers }: PanelOptions, { pool }: Database): Promise<void> {
+/** Room for what comes, and an end for what is too old: now and every hour. */
+async function keepHistory({ config, log, releasers }: PanelOptions, { pool }: Database): Promise<void> {
   const retentionDays = { logs: config.LOG_RETENTION_DAYS, metrics: config.METRICS_RETENTION_DAYS };
-  const maintain = () => maintainPartitions({ pool, now: new Date(), retentionDays, log });
+  const maintain = async () => {
+    const now = new Date();
+    await maintainPartitions({ pool, now, retentionDays, log });
+    await deleteExpiredRows({ pool, now, log });
+  };
   await maintain();
   const timer = setInterval(() => {
-    maintain().catch((error: unknown) =>
-      log.error({ err: error }, 'history partitions could not be maintained'),
-    );
-  }, PARTITION_MAINTENANCE_INTERVAL_MS);
-  releasers.push('partition maintenance', () => clearInterval(timer));
+    maintain().catch((error: unknown) => log.error({ err: error }, 'the database could not be maintained'));
+  }, MAINTENANCE_INTERVAL_MS);
+  releasers.push('database maintenance', () => clearInterval(timer));
 }
 
 async function requireFreePort({ HOST: host, PORT: port }: Config): Promise<void> {

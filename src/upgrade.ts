@@ -5,7 +5,6 @@ import { createAgentDoor } from './gateway/socket.js';
 import { AppError } from './lib/errors.js';
 import { refuseUpgrade } from './lib/refuse-upgrade.js';
 import { createClientDoor } from './realtime/socket.js';
-import { subscribe } from './subscribers.js';
 
 export interface Sockets {
   /** Refuses new sockets and closes those there are with 1001. */
@@ -16,7 +15,6 @@ export interface Sockets {
 export function attachSockets(server: Server, context: Context): Sockets {
   const agents = createAgentDoor(context);
   const clients = createClientDoor(context);
-  subscribe(context, { agents });
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') {

@@ -12,7 +12,7 @@ import {
 } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
-import { hasCode } from '../lib/read-or-create.js';
+import { hasCode } from '../lib/system-errors.js';
 import { canEnter, type Identity, SHARED_HOME } from '../lib/unprivileged.js';
 
 const require = createRequire(import.meta.url);

@@ -1,5 +1,6 @@
 import type pg from 'pg';
 import type { Log } from '../lib/log.js';
+import { inTransaction } from '../lib/transaction.js';
 
 /** Tables of the schema `history`, cut by their column `at` into one partition a UTC day. */
 const TABLES = { server_logs: 'logs', server_metrics: 'metrics', node_metrics: 'metrics' } as const;
@@ -98,24 +99,12 @@ async function listPartitions(client: pg.PoolClient): Promise<Partition[]> {
   return rows.map(({ name, table }) => ({ name, table, day: parseDay(name.slice(-8)) }));
 }
 
-async function underLock<Result>(
-  pool: pg.Pool,
-  work: (client: pg.PoolClient) => Promise<Result>,
-): Promise<Result> {
-  const client = await pool.connect();
-  try {
-    await client.query('BEGIN');
+function underLock<Result>(pool: pg.Pool, work: (client: pg.PoolClient) => Promise<Result>): Promise<Result> {
+  return inTransaction(pool, async (client) => {
     await client.query(`SET LOCAL lock_timeout = ${LOCK_TIMEOUT_MS}`);
     await client.query('SELECT pg_advisory_xact_lock($1)', [MAINTENANCE_LOCK]);
-    const result = await work(client);
-    await client.query('COMMIT');
-    client.release();
-    return result;
-  } catch (error) {
-    // Ends the connection, and with it the transaction and its locks.
-    client.release(true);
-    throw error;
-  }
+    return work(client);
+  });
 }
 
 /** The first moment, in UTC, of the day so many days later. */

@@ -55,6 +55,8 @@ export async function admit(
     // From here on without a pause, so that the answer is the first thing that the agent hears.
     const older = context.agents.attach(connection);
     isArrived = true;
+    // Online only now: whoever sees it so and asks something of the node reaches its agent.
+    presence.seen(nodeId);
     const heartbeatIntervalMs = context.config.HEARTBEAT_INTERVAL_MS;
     connection.send(handshakeResponse({ nodeId, heartbeatIntervalMs, resumePoints, secret }));
     older?.close(CloseCode.replaced, 'A newer connection of this node took over.');

@@ -14,7 +14,6 @@ export interface AgentGateway {
   attach(connection: AgentConnection): AgentConnection | undefined;
   /** False when a newer connection had taken the node's place already. */
   detach(connection: AgentConnection): boolean;
-  connections(): Iterable<AgentConnection>;
 }
 
 export function createAgentGateway(): AgentGateway {
@@ -36,6 +35,5 @@ export function createAgentGateway(): AgentGateway {
       if (byNode.get(connection.nodeId) !== connection) return false;
       return byNode.delete(connection.nodeId);
     },
-    connections: () => byNode.values(),
   };
 }

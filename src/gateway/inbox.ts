@@ -1,12 +1,8 @@
+import type { Frame } from '../lib/web-sockets.js';
 import type { Valve } from './valve.js';
 
 const WAITING_MAX_BYTES = 8 * 1024 * 1024;
 const WAITING_MAX_FRAMES = 1000;
-
-export interface Frame {
-  data: Buffer;
-  isBinary: boolean;
-}
 
 export interface Inbox {
   push(frame: Frame): void;

@@ -3,10 +3,10 @@ import { isDatabaseUnavailable } from '../lib/database-errors.js';
 import type { ErrorCode } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import { createTokenBucket } from '../lib/token-bucket.js';
+import type { ParsedFrame } from '../lib/web-sockets.js';
 import type { AgentMessage, AgentMessageOf } from '../protocol/agent-messages.js';
 import type { Admitted } from './admission.js';
 import type { AgentHandlers } from './handlers.js';
-import type { ParsedFrame } from './parse.js';
 
 /** While the database is away what an agent says is tried again, and the agent has to wait. */
 const RETRY_DELAY_MS = 500;
@@ -16,7 +16,7 @@ const FAILURES = { capacity: 5, refillPerSecond: 0.1 };
 
 export interface Receiver {
   /** Does what follows from a frame. Never rejects. */
-  receive(parsed: ParsedFrame): Promise<void>;
+  receive(parsed: ParsedFrame<AgentMessage>): Promise<void>;
 }
 
 /** @param options.isClosed Whether the connection has ended: then nothing is tried again. */

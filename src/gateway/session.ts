@@ -1,17 +1,19 @@
 import type { WebSocket } from 'ws';
 import type { Context } from '../context.js';
-import type { AgentMessageOf } from '../protocol/agent-messages.js';
+import { createFrameParser, type Frame } from '../lib/web-sockets.js';
+import { AgentMessage, type AgentMessageOf } from '../protocol/agent-messages.js';
 import { CloseCode, HANDSHAKE_TIMEOUT_MS } from '../protocol/limits.js';
 import { type Admitted, admit } from './admission.js';
 import type { AgentHandlers } from './handlers.js';
 import type { Claim } from './handshake.js';
-import { createInbox, type Frame } from './inbox.js';
+import { createInbox } from './inbox.js';
 import { createLiveness } from './liveness.js';
-import { parseFrame } from './parse.js';
 import type { Presence } from './presence.js';
 import { createReceiver, type Receiver } from './receiver.js';
 import { createValve } from './valve.js';
 import { createViolations } from './violations.js';
+
+const parseFrame = createFrameParser(AgentMessage);
 
 /** "Try again later", registered with IANA. */
 const TRY_AGAIN_LATER = 1013;

@@ -4,6 +4,7 @@ import { type WebSocket, WebSocketServer } from 'ws';
 import type { Context } from '../context.js';
 import { AppError } from '../lib/errors.js';
 import { refuseUpgrade } from '../lib/refuse-upgrade.js';
+import { closeAll } from '../lib/web-sockets.js';
 import { AGENT_FRAME_MAX_BYTES, CloseCode } from '../protocol/limits.js';
 import { createAgentHandlers } from './handlers.js';
 import type { Claim } from './handshake.js';
@@ -13,20 +14,18 @@ import { startWatch } from './watch.js';
 
 /** Connections of one address that have not been admitted yet. */
 const PENDING_MAX = 20;
-const CLOSE_TIMEOUT_MS = 2000;
 const NODE_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const TOKEN_MAX_LENGTH = 512;
 
 export interface AgentDoor {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
-  forgetServer(serverId: string): void;
   /** Sends every agent away with 1001 and waits until all is written. */
   close(): Promise<void>;
 }
 
 /** Where agents come in: `/ws?nodeId=…&token=…`. */
 export function createAgentDoor(context: Context): AgentDoor {
-  const { log } = context;
+  const { bus, log } = context;
   const sockets = new WebSocketServer({
     noServer: true,
     clientTracking: false,
@@ -41,6 +40,10 @@ export function createAgentDoor(context: Context): AgentDoor {
   });
   const pending = new Map<string, number>();
   let isClosing = false;
+
+  bus.on('server.deleted', ({ serverId }) => {
+    for (const session of sessions.values()) session.forgetServer(serverId);
+  });
 
   /** Answers how the place is given back; more than once does no harm. */
   function takePlace(address: string): () => void {
@@ -91,13 +94,10 @@ export function createAgentDoor(context: Context): AgentDoor {
       socket.on('error', (error) => log.debug({ err: error }, 'the socket of an agent failed'));
       upgrade(request, socket, head).catch((error: unknown) => refuseUpgrade(socket, error, log));
     },
-    forgetServer(serverId) {
-      for (const session of sessions.values()) session.forgetServer(serverId);
-    },
     async close() {
       isClosing = true;
       await watch.stop();
-      await closeAll([...sessions.keys()]);
+      await closeAll([...sessions.keys()], CloseCode.goingAway, 'The panel is shutting down.');
       await presence.settled();
     },
   };
@@ -113,16 +113,4 @@ function readClaim(request: IncomingMessage): { nodeId: string; token: string } 
   const token = tokens[0] ?? '';
   if (token === '' || token.length > TOKEN_MAX_LENGTH) throw new AppError('auth.invalid_token');
   return { nodeId: nodeIds[0] ?? '', token };
-}
-
-async function closeAll(sockets: WebSocket[]): Promise<void> {
-  const closed = sockets.map(
-    (socket) => new Promise<void>((resolve) => socket.once('close', () => resolve())),
-  );
-  for (const socket of sockets) socket.close(CloseCode.goingAway, 'The panel is shutting down.');
-  const timer = setTimeout(() => {
-    for (const socket of sockets) socket.terminate();
-  }, CLOSE_TIMEOUT_MS);
-  await Promise.all(closed);
-  clearTimeout(timer);
 }

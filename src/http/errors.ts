@@ -3,7 +3,7 @@ import type { Socket } from 'node:net';
 import type { FastifyError, FastifyInstance, FastifyReply, FastifyRequest } from 'fastify';
 import { hasZodFastifySchemaValidationErrors } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { isDatabaseUnavailable } from '../lib/database-errors.js';
+import { asAppError } from '../lib/as-app-error.js';
 import { AppError } from '../lib/errors.js';
 
 /** What every error looks like. */
@@ -22,7 +22,6 @@ export type ErrorBody = z.infer<typeof ErrorBody>;
 /** Validation stops being helpful after so many complaints. */
 const ISSUES_MAX = 5;
 const MESSAGE_MAX_LENGTH = 1000;
-const UNAVAILABLE_RETRY_SECONDS = 5;
 
 const PART_NAMES: Record<string, string> = { querystring: 'query' };
 
@@ -57,12 +56,6 @@ function toAppError(error: FastifyError | AppError): AppError {
   if (hasZodFastifySchemaValidationErrors(error)) {
     return new AppError('request.invalid', validationMessage(error), { cause: error });
   }
-  if (isDatabaseUnavailable(error)) {
-    return new AppError('database.unavailable', undefined, {
-      cause: error,
-      retryAfterSeconds: UNAVAILABLE_RETRY_SECONDS,
-    });
-  }
   if (error.statusCode === 413) return new AppError('request.too_large', undefined, { cause: error });
   if (error.statusCode === 415) {
     return new AppError('request.unsupported_media_type', undefined, { cause: error });
@@ -73,7 +66,7 @@ function toAppError(error: FastifyError | AppError): AppError {
   if (error.statusCode === 400) {
     return new AppError('request.invalid', shorten(error.message), { cause: error });
   }
-  return new AppError('internal.error', undefined, { cause: error });
+  return asAppError(error);
 }
 
 /** `body.email: Invalid email address; body.password: Too small: …` */

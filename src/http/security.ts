@@ -58,7 +58,10 @@ function requireCleanText(part: string, root: unknown): void {
       if (key === '__proto__')
         throw new AppError('request.invalid', `${path.slice(0, 200)}.${key}: is not allowed`);
       if (typeof child === 'string') requireCleanString(child, `${path}.${key}`);
-      else if (typeof child === 'object') {
+      // JSON.parse makes Infinity of 1e999, which nobody can store or send back.
+      else if (typeof child === 'number' && !Number.isFinite(child)) {
+        throw new AppError('request.invalid', `${path.slice(0, 200)}.${key}: is too large`);
+      } else if (typeof child === 'object') {
         waiting.push({ value: child, path: `${path}.${key}`, depth: depth + 1 });
       }
     }

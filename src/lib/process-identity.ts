@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { setTimeout as delay } from 'node:timers/promises';
+import { hasCode } from './system-errors.js';
 
 /** A process, told apart from a later one that was given the same number. */
 export interface ProcessIdentity {
@@ -20,7 +21,7 @@ export function isProcessAlive({ pid, startTime }: ProcessIdentity): boolean {
     process.kill(pid, 0);
   } catch (error) {
     // EPERM: it exists and belongs to somebody else.
-    if (!(error instanceof Error && 'code' in error && error.code === 'EPERM')) return false;
+    if (!hasCode(error, 'EPERM')) return false;
   }
   return startTime === null || readStartTime(pid) === startTime;
 }

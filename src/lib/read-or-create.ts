@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { closeSync, fsyncSync, linkSync, openSync, readFileSync, rmSync, writeSync } from 'node:fs';
+import { hasCode } from './system-errors.js';
 
 /**
  * The text of a file that is made, with mode 0600, by the first call. Of several processes that call at
@@ -32,9 +33,4 @@ function writeDurably(file: string, text: string): void {
   } finally {
     closeSync(descriptor);
   }
-}
-
-/** Whether it is the system's error of that name, such as `ENOENT`. */
-export function hasCode(error: unknown, code: string): boolean {
-  return error instanceof Error && 'code' in error && error.code === code;
 }

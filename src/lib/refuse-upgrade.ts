@@ -1,13 +1,12 @@
 import { randomUUID } from 'node:crypto';
 import { STATUS_CODES } from 'node:http';
 import type { Duplex } from 'node:stream';
-import { isDatabaseUnavailable } from './database-errors.js';
-import { AppError } from './errors.js';
+import { asAppError } from './as-app-error.js';
 import type { Log } from './log.js';
 
 /** Answers an upgrade that will not happen, in plain HTTP, and ends the connection. */
 export function refuseUpgrade(socket: Duplex, error: unknown, log: Log): void {
-  const shown = toAppError(error);
+  const shown = asAppError(error);
   const requestId = randomUUID();
   if (shown.statusCode === 500) log.error({ requestId, err: error }, 'could not upgrade a connection');
   const { statusCode, code, message } = shown;
@@ -18,9 +17,4 @@ export function refuseUpgrade(socket: Duplex, error: unknown, log: Log): void {
     `HTTP/1.1 ${statusCode} ${phrase}\r\nConnection: close\r\n` +
       `Content-Type: application/json; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\n\r\n${body}`,
   );
-}
-
-function toAppError(error: unknown): AppError {
-  if (error instanceof AppError) return error;
-  return new AppError(isDatabaseUnavailable(error) ? 'database.unavailable' : 'internal.error');
 }

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { VARIABLE_NAME } from './templates.js';
 
 /** The largest value of a PostgreSQL `integer`: more is refused by the schema, never by the database. */
 export const INT4_MAX = 2_147_483_647;
@@ -19,11 +20,18 @@ export const Name = z
   .regex(/^\P{Cc}*$/u, 'must not have control characters in it');
 export const Description = z.string().trim().max(2000);
 
+export const VariableName = z.string().regex(VARIABLE_NAME, 'is not the name of a variable');
+
 /** A Date inside the panel, ISO 8601 outside. */
 export const Timestamp = z.codec(z.iso.datetime(), z.date(), {
   decode: (text) => new Date(text),
   encode: (date) => date.toISOString(),
 });
+
+/** Whatever an agent claims, it fits the column. */
+export function toInt4(value: number): number {
+  return Math.max(-INT4_MAX, Math.min(Math.round(value), INT4_MAX));
+}
 
 /** A whole number that a PostgreSQL `integer` can hold. */
 export function wholeNumber({ min = 0, max = INT4_MAX }: { min?: number; max?: number } = {}) {

@@ -1,7 +1,10 @@
 /** Variables that every template may use without declaring them. */
 export const BUILT_IN_VARIABLES = ['MEMORY', 'PORT', 'SERVER_ID', 'SERVER_UUID'] as const;
 
-const PLACEHOLDER = /\{\{\s*([A-Za-z_][A-Za-z0-9_]{0,63})\s*\}\}/g;
+const NAME = '[A-Za-z_][A-Za-z0-9_]{0,63}';
+const PLACEHOLDER = new RegExp(`\\{\\{\\s*(${NAME})\\s*\\}\\}`, 'g');
+/** What variables, and so environment variables of servers, can be called. */
+export const VARIABLE_NAME = new RegExp(`^${NAME}$`);
 const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'ksh93', 'mksh', 'fish', 'csh', 'tcsh']);
 /** Options of shells that take the next word. */
 const WITH_WORD = /^(?:[-+][A-Za-z]*[oO]|--rcfile|--init-file)$/;
@@ -9,6 +12,11 @@ const WITH_WORD = /^(?:[-+][A-Za-z]*[oO]|--rcfile|--init-file)$/;
 /** The names in `{{NAME}}` placeholders, each once. */
 export function placeholdersIn(text: string): string[] {
   return [...new Set([...text.matchAll(PLACEHOLDER)].map((match) => match[1] ?? ''))];
+}
+
+/** What a template's environment sets to a fixed value: a value for placeholders as well. */
+export function fixedValues(environment: Readonly<Record<string, string>>): Record<string, string> {
+  return Object.fromEntries(Object.entries(environment).filter(([, text]) => !text.includes('{{')));
 }
 
 /** Replaces each placeholder once: a value that looks like a placeholder stays as it is. Unknown names stay too. */

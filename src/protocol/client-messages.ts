@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import type { AgentServerState, LogStream } from './agent-messages.js';
+import { AgentServerState, type LogStream } from './agent-messages.js';
 import { CONSOLE_COMMAND_MAX_LENGTH } from './limits.js';
 
 /** What dashboards and console watchers and the panel say to each other over `/ws`, as JSON text frames. */
@@ -60,7 +60,16 @@ export interface LogGapMessage {
   reason: 'throttled' | 'buffer_overflow' | 'agent_restarted' | 'slow_subscriber' | 'too_old' | 'not_stored';
 }
 
-export type ClientServerState = AgentServerState | 'transferring' | 'suspended';
+export const ClientServerState = z.enum([...AgentServerState.options, 'transferring', 'suspended']);
+export type ClientServerState = z.infer<typeof ClientServerState>;
+
+/** What clients are shown: suspension covers everything else. */
+export function shownStatus(server: {
+  status: Exclude<ClientServerState, 'suspended'>;
+  suspendedAt: Date | null;
+}): ClientServerState {
+  return server.suspendedAt ? 'suspended' : server.status;
+}
 
 export interface ServerStateMessage {
   type: 'server_state_update';

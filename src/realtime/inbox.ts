@@ -1,4 +1,5 @@
 import type { WebSocket } from 'ws';
+import type { Frame } from '../lib/web-sockets.js';
 
 /** While more than these wait, the client is not read from. */
 const WAITING_MAX = 32;
@@ -23,18 +24,18 @@ export function attachInbox({
 }: {
   webSocket: WebSocket;
   /** Must not reject. */
-  handle(data: Buffer, isBinary: boolean): Promise<void>;
+  handle(frame: Frame): Promise<void>;
   onTooMany(verdict: Exclude<Verdict, 'allowed'>): void;
 }): void {
   const countMessage = createMessageRate();
-  const waiting: { data: Buffer; isBinary: boolean }[] = [];
+  const waiting: Frame[] = [];
   let isRunning = false;
   let complainedAtMs = 0;
 
   async function run(): Promise<void> {
     isRunning = true;
-    for (let message = waiting.shift(); message; message = waiting.shift()) {
-      await handle(message.data, message.isBinary);
+    for (let frame = waiting.shift(); frame; frame = waiting.shift()) {
+      await handle(frame);
       if (webSocket.isPaused && waiting.length <= WAITING_MAX / 2) webSocket.resume();
     }
     isRunning = false;

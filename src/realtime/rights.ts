@@ -1,7 +1,7 @@
 import type { UserActor } from '../lib/actor.js';
 import { AppError } from '../lib/errors.js';
-import type { AccessibleServer, ServerAccess } from '../modules/servers/access.js';
-import { ClientEvent, type ClientServerState } from '../protocol/client-messages.js';
+import type { ServerAccess } from '../modules/servers/access.js';
+import { ClientEvent, type ClientServerState, shownStatus } from '../protocol/client-messages.js';
 
 export interface Viewable {
   state: ClientServerState;
@@ -20,16 +20,12 @@ export async function findViewable(
   const wanted = [...new Set(events ?? ClientEvent.options)];
   const permission = wanted.includes('server_log') ? 'server.logs.read' : 'server.read';
   try {
-    return { state: stateOf(await access.authorise(actor, serverId, permission)), events: wanted };
+    return { state: shownStatus(await access.authorise(actor, serverId, permission)), events: wanted };
   } catch (error) {
     const isLogsOnly =
       error instanceof AppError && error.code === 'permission.denied' && events === undefined;
     if (!isLogsOnly) throw error;
   }
   const server = await access.authorise(actor, serverId, 'server.read');
-  return { state: stateOf(server), events: wanted.filter((event) => event !== 'server_log') };
-}
-
-function stateOf({ status, suspendedAt }: AccessibleServer): ClientServerState {
-  return suspendedAt ? 'suspended' : status;
+  return { state: shownStatus(server), events: wanted.filter((event) => event !== 'server_log') };
 }

@@ -1,12 +1,14 @@
 import type { WebSocket } from 'ws';
 import type { Context } from '../context.js';
 import type { UserActor } from '../lib/actor.js';
-import { isDatabaseUnavailable } from '../lib/database-errors.js';
+import { asAppError } from '../lib/as-app-error.js';
 import { AppError } from '../lib/errors.js';
+import type { Frame } from '../lib/web-sockets.js';
 import type { ClientMessage } from '../protocol/client-messages.js';
 import { CloseCode, HANDSHAKE_TIMEOUT_MS } from '../protocol/limits.js';
 import type { Subscriber } from './channel.js';
 import { attachInbox } from './inbox.js';
+import type { NeededRight } from './lost-rights.js';
 import type { Outlet } from './outlet.js';
 import { parseMessage } from './parse.js';
 import { findViewable } from './rights.js';
@@ -24,9 +26,12 @@ export interface Identity {
 
 /** One client's connection. */
 export interface Session {
+  readonly address: string;
   readonly outlet: Outlet;
   actor(): UserActor | undefined;
   isWatching(serverId: string): boolean;
+  /** What its subscriptions depend on. */
+  neededRights(): NeededRight[];
   /** Tells the client why and closes. */
   end(code: number, error: AppError): void;
   /** Looks again whether the token still counts, and whether its holder may still see what is watched. */
@@ -41,6 +46,8 @@ export interface SessionOptions {
   context: Pick<Context, 'auth' | 'access' | 'console' | 'log'>;
   subscriptions: Subscriptions;
   webSocket: WebSocket;
+  /** Where it comes from. */
+  address: string;
   outlet: Outlet;
   /** Left out, the client says who it is in its first message. */
   identity?: Identity;
@@ -49,7 +56,7 @@ export interface SessionOptions {
 }
 
 export function openSession(options: SessionOptions): Session {
-  const { context, subscriptions, webSocket, outlet, onAuthenticated } = options;
+  const { context, subscriptions, webSocket, address, outlet, onAuthenticated } = options;
   let { identity } = options;
   const watched = new Map<string, Subscriber>();
   const deadline = identity ? undefined : setTimeout(onSilent, HANDSHAKE_TIMEOUT_MS);
@@ -71,16 +78,18 @@ export function openSession(options: SessionOptions): Session {
     else tell(error);
   }
 
-  async function handle(data: Buffer, isBinary: boolean): Promise<void> {
+  async function handle(frame: Frame): Promise<void> {
     if (!outlet.isOpen()) return;
     let message: ClientMessage | undefined;
     try {
-      message = parseMessage(data, isBinary);
+      message = parseMessage(frame);
       if (message.type === 'authenticate') await authenticate(message.token);
       else if (identity) await answer(message, identity.actor);
       else throw new AppError('auth.required', 'Send { "type": "authenticate", "token": … } first.');
     } catch (error) {
-      const shown = toAppError(error);
+      const shown = asAppError(error);
+      if (shown.statusCode === 500)
+        context.log.error({ err: error }, 'handling a message of a client failed');
       const isNobody = !identity && shown.statusCode === 401;
       if (isNobody) end(CloseCode.unauthorized, shown);
       else tell(shown, message && 'serverId' in message ? message.serverId : undefined);
@@ -173,18 +182,21 @@ export function openSession(options: SessionOptions): Session {
     for (const [serverId, subscriber] of watched) await recheckServer(serverId, subscriber);
   }
 
-  function toAppError(error: unknown): AppError {
-    if (error instanceof AppError) return error;
-    if (isDatabaseUnavailable(error))
-      return new AppError('database.unavailable', undefined, { cause: error });
-    context.log.error({ err: error }, 'handling a message of a client failed');
-    return new AppError('internal.error');
+  function neededRights(): NeededRight[] {
+    const userId = identity?.actor.userId;
+    if (userId === undefined) return [];
+    return [...watched.values()].flatMap(({ serverId, events }): NeededRight[] => [
+      { userId, serverId, permission: 'server.read' },
+      ...(events.has('server_log') ? [{ userId, serverId, permission: 'server.logs.read' } as const] : []),
+    ]);
   }
 
   return {
+    address,
     outlet,
     actor: () => identity?.actor,
     isWatching: (serverId) => watched.has(serverId),
+    neededRights,
     end,
     recheck,
     drop,

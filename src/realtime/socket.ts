@@ -1,11 +1,11 @@
 import type { IncomingMessage } from 'node:http';
-import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Context } from '../context.js';
 import type { UserActor } from '../lib/actor.js';
 import { AppError } from '../lib/errors.js';
 import { refuseUpgrade } from '../lib/refuse-upgrade.js';
+import { closeAll } from '../lib/web-sockets.js';
 import { CLIENT_FRAME_MAX_BYTES, CloseCode } from '../protocol/limits.js';
 import { createOutlet } from './outlet.js';
 import { type Identity, openSession, type Session } from './session.js';
@@ -16,13 +16,16 @@ const CONNECTIONS_MAX = 10_000;
 const USER_CONNECTIONS_MAX = 2000;
 /** Connections that have not said yet who they are. */
 const STRANGERS_MAX = 500;
+const STRANGERS_PER_ADDRESS_MAX = 50;
 /** All clients share the total: one may have so much waiting for it at most, and never less than the minimum. */
 const CLIENT_BUFFER_MAX_BYTES = 1024 * 1024;
 const CLIENT_BUFFER_MIN_BYTES = 128 * 1024;
 const CLIENT_BUFFERS_TOTAL_BYTES = 128 * 1024 * 1024;
-const CLOSE_TIMEOUT_MS = 2000;
 
-export type ClientDoorContext = Pick<Context, 'auth' | 'access' | 'bus' | 'console' | 'database' | 'log'>;
+export type ClientDoorContext = Pick<
+  Context,
+  'auth' | 'access' | 'bus' | 'config' | 'console' | 'database' | 'log'
+>;
 
 export interface ClientDoor {
   handleUpgrade(request: IncomingMessage, socket: Duplex, head: Buffer): void;
@@ -52,10 +55,10 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
     if (sessions.size + checking >= CONNECTIONS_MAX) throw new AppError('gateway.too_many_connections');
     const identity = token === undefined ? undefined : await identify(token);
     if (identity) requirePlace(identity.actor);
-    else requirePlaceForStranger();
+    else requirePlaceForStranger(addressOf(request));
     if (isClosing) throw new AppError('panel.stopping');
     if (socket.destroyed) return;
-    sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, request.socket, identity));
+    sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, request, identity));
   }
 
   async function identify(token: string): Promise<Identity> {
@@ -73,20 +76,23 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
     if (connections >= USER_CONNECTIONS_MAX) throw new AppError('gateway.too_many_connections');
   }
 
-  function requirePlaceForStranger(): void {
-    let strangers = 0;
-    for (const session of sessions.values()) if (!session.actor()) strangers += 1;
-    if (strangers >= STRANGERS_MAX) throw new AppError('gateway.too_many_connections');
+  function requirePlaceForStranger(address: string): void {
+    const strangers = [...sessions.values()].filter((session) => !session.actor());
+    const neighbours = strangers.filter((session) => session.address === address);
+    // Behind a proxy everybody comes from the same address.
+    const isCrowd = context.config.TRUST_PROXY === false && neighbours.length >= STRANGERS_PER_ADDRESS_MAX;
+    if (isCrowd || strangers.length >= STRANGERS_MAX) throw new AppError('gateway.too_many_connections');
   }
 
   /** Called in the same breath as the upgrade: a client that speaks at once is heard. */
-  function open(webSocket: WebSocket, socket: Socket, identity: Identity | undefined): void {
+  function open(webSocket: WebSocket, request: IncomingMessage, identity: Identity | undefined): void {
     webSocket.on('error', (error) => log.debug({ err: error }, 'the connection of a client failed'));
     const session = openSession({
       context,
       subscriptions,
       webSocket,
-      outlet: createOutlet({ webSocket, socket, maxBytes: maxBufferBytes }),
+      address: addressOf(request),
+      outlet: createOutlet({ webSocket, socket: request.socket, maxBytes: maxBufferBytes }),
       ...(identity && { identity }),
       onAuthenticated: requirePlace,
     });
@@ -108,9 +114,13 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
     async close() {
       isClosing = true;
       await watch.stop();
-      await closeAll([...sessions.keys()]);
+      await closeAll([...sessions.keys()], CloseCode.goingAway, 'The panel is shutting down.');
     },
   };
+}
+
+function addressOf(request: IncomingMessage): string {
+  return request.socket.remoteAddress ?? '';
 }
 
 /** Errors: `request.invalid`, `auth.invalid_token`. */
@@ -119,16 +129,4 @@ function readToken(request: IncomingMessage): string | undefined {
   if (tokens.length > 1) throw new AppError('request.invalid', 'Give one token.');
   if (tokens[0] === '') throw new AppError('auth.invalid_token');
   return tokens[0];
-}
-
-async function closeAll(webSockets: WebSocket[]): Promise<void> {
-  const closed = webSockets.map(
-    (webSocket) => new Promise<void>((resolve) => webSocket.once('close', () => resolve())),
-  );
-  for (const webSocket of webSockets) webSocket.close(CloseCode.goingAway, 'The panel is shutting down.');
-  const timer = setTimeout(() => {
-    for (const webSocket of webSockets) webSocket.terminate();
-  }, CLOSE_TIMEOUT_MS);
-  await Promise.all(closed);
-  clearTimeout(timer);
 }

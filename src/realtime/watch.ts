@@ -2,13 +2,16 @@ import type { WebSocket } from 'ws';
 import { AppError } from '../lib/errors.js';
 import { CloseCode } from '../protocol/limits.js';
 import { findEndedSessions } from './ended-sessions.js';
+import { findUsersWithLostRights } from './lost-rights.js';
 import type { Session } from './session.js';
 import { createSlots } from './slots.js';
 import type { ClientDoorContext } from './socket.js';
 
 /** A revoked session, a disabled or deleted account ends its connections within two of these, whoever did it. */
 const CHECK_INTERVAL_MS = 800;
-/** Rights are looked up again at once when we hear of a change, and this often in any case. */
+/** Rights that were taken away by another panel, of which we do not hear. */
+const RIGHTS_INTERVAL_MS = 5000;
+/** Everything is looked up again at once when we hear of a change, and this often in any case. */
 const RECHECK_INTERVAL_MS = 60_000;
 const RECHECKS_AT_ONCE = 4;
 const PING_INTERVAL_MS = 30_000;
@@ -33,8 +36,8 @@ export function startWatch({
   const heardAtMs = new WeakMap<WebSocket, number>();
   const inSlot = createSlots(RECHECKS_AT_ONCE);
   const stopping = new AbortController();
-  let checking = Promise.resolve();
-  let isChecking = false;
+  const checkSessions = oneAtATime(endRevoked, 'could not check the sessions of connected clients');
+  const checkRights = oneAtATime(recheckLost, 'could not check the rights of connected clients');
 
   function endWhere(isEnded: (sessionId: string) => boolean): void {
     for (const session of sessions.values()) {
@@ -51,17 +54,29 @@ export function startWatch({
     if (ended.size > 0) endWhere((sessionId) => ended.has(sessionId));
   }
 
-  function check(): void {
-    endStalled(Date.now());
-    if (isChecking || sessions.size === 0) return;
-    isChecking = true;
-    checking = endRevoked()
-      .catch((error: unknown) =>
-        log.warn({ err: error }, 'could not check the sessions of connected clients'),
-      )
-      .finally(() => {
-        isChecking = false;
-      });
+  /** One statement for everybody; only those who seem to have lost something are looked at one by one. */
+  async function recheckLost(): Promise<void> {
+    const needed = [...sessions.values()].flatMap((session) => session.neededRights());
+    const users = await findUsersWithLostRights(database.pool, needed);
+    for (const session of sessions.values()) if (users.has(session.actor()?.userId ?? '')) recheck(session);
+  }
+
+  /** A round that takes long leaves out those that would have begun meanwhile. */
+  function oneAtATime(
+    work: () => Promise<void>,
+    problem: string,
+  ): { start(): void; settled(): Promise<void> } {
+    let running: Promise<void> | undefined;
+    return {
+      start() {
+        running ??= work()
+          .catch((error: unknown) => log.warn({ err: error }, problem))
+          .finally(() => {
+            running = undefined;
+          });
+      },
+      settled: async () => running,
+    };
   }
 
   function endStalled(nowMs: number): void {
@@ -88,7 +103,11 @@ export function startWatch({
   }
 
   const timers = [
-    setInterval(check, CHECK_INTERVAL_MS),
+    setInterval(() => {
+      endStalled(Date.now());
+      checkSessions.start();
+    }, CHECK_INTERVAL_MS),
+    setInterval(checkRights.start, RIGHTS_INTERVAL_MS),
     setInterval(ping, PING_INTERVAL_MS),
     setInterval(() => [...sessions.values()].forEach(recheck), RECHECK_INTERVAL_MS),
   ];
@@ -113,7 +132,7 @@ export function startWatch({
     async stop() {
       stopping.abort();
       for (const timer of timers) clearInterval(timer);
-      await checking;
+      await Promise.all([checkSessions.settled(), checkRights.settled()]);
     },
   };
 }

@@ -2,8 +2,7 @@ import { execFileSync } from 'node:child_process';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { describeDocker, gameImage } from '../helpers/docker.js';
 import { nodeIsOnline, serverIs } from './api.js';
-import { type Game, installAndStart, type Stage, setStage, stop } from './main-job.js';
-import { until } from './processes.js';
+import { command, type Game, installAndStart, type Stage, setStage, stop } from './main-job.js';
 
 const openTtd: Game = {
   runtime: 'docker',
@@ -67,9 +66,7 @@ describeDocker('a real game in Docker', () => {
     await stage.startPanel();
     await stage.watcher.reconnect();
     await serverIs(stage.user, stage.serverId, 'running');
-    await stage.user.must('POST', `/api/servers/${stage.serverId}/command`, {
-      command: 'echo "after the panel"',
-    });
+    await command(stage, 'echo "after the panel"');
     await stage.watcher.untilLine(/^after the panel/);
     expect(engineState()).toBe('running');
   }, 60_000);
@@ -78,12 +75,7 @@ describeDocker('a real game in Docker', () => {
     await stage.killAgent();
     expect(engineState()).toBe('running');
     stage.startAgent();
-    await until('commands get through again', async () => {
-      const answer = await stage.user.call('POST', `/api/servers/${stage.serverId}/command`, {
-        command: 'echo "after the agent"',
-      });
-      return answer.status === 200;
-    });
+    await command(stage, 'echo "after the agent"');
     await stage.watcher.untilLine(/^after the agent/);
     await serverIs(stage.user, stage.serverId, 'running');
   }, 60_000);

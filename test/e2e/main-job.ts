@@ -17,7 +17,7 @@ export interface Stage {
   /** `kill -9`. */
   killPanel(): Promise<void>;
   killAgent(): Promise<void>;
-  /** Again, at the same address with the same data, until the node is online. */
+  /** Again, at the same address with the same data. */
   startPanel(): Promise<void>;
   startAgent(): void;
   close(): Promise<void>;
@@ -107,7 +107,6 @@ async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
     killPanel: async () => void (await panel.end('SIGKILL')),
     async startPanel() {
       panel = await start(panel.port);
-      await nodeIsOnline(admin, nodeId);
     },
     killAgent: async () => void (await agent.end('SIGKILL')),
     startAgent() {
@@ -131,6 +130,15 @@ export async function installAndStart({ user, serverId, watcher }: Stage): Promi
   expect(started.body).toEqual({ success: true, message: 'Server start initiated' });
   await watcher.until('it runs', () => watcher.states().at(-1) === 'running');
   await serverIs(user, serverId, 'running');
+}
+
+/** After a panel or an agent was started again: until the two have found each other, a command is 503. */
+export async function command({ user, serverId }: Stage, text: string): Promise<void> {
+  await until('commands get through again', async () => {
+    const { status, body } = await user.call('POST', `/api/servers/${serverId}/command`, { command: text });
+    if (status !== 200) expect(body).toMatchObject({ statusCode: 503, code: 'node.offline' });
+    return status === 200;
+  });
 }
 
 export async function stop({ user, serverId, watcher }: Stage): Promise<void> {

@@ -1,7 +1,7 @@
 import { readdir, readFile } from 'node:fs/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { serverIs } from './api.js';
-import { type Game, installAndStart, type Stage, setStage, stop } from './main-job.js';
+import { command, type Game, installAndStart, type Stage, setStage, stop } from './main-job.js';
 import { until } from './processes.js';
 
 /** Counts aloud 200 times a second, repeats what it is told, and ends when it is told to. */
@@ -70,12 +70,7 @@ describe('a game as a plain process', () => {
     await stage.killAgent();
     stage.startAgent();
     await ticksGoOn();
-    await until('commands get through again', async () => {
-      const answer = await stage.user.call('POST', `/api/servers/${stage.serverId}/command`, {
-        command: 'still there?',
-      });
-      return answer.status === 200;
-    });
+    await command(stage, 'still there?');
     await stage.watcher.untilLine(/^you said: still there\?$/);
     await serverIs(stage.user, stage.serverId, 'running');
   }, 60_000);

@@ -1,8 +1,6 @@
 import { once } from 'node:events';
 import { WebSocket } from 'ws';
-import type { Message } from './documented-agent.js';
-
-const WAIT_MS = 10_000;
+import { type Message, openMailbox } from './mailbox.js';
 
 /** A console line, or numbers that were announced as missing. */
 export type Entry =
@@ -21,77 +19,26 @@ export async function connectClient(options: {
   const { port, token, first = [] } = options;
   const query = token === undefined ? '' : `?${new URLSearchParams({ token })}`;
   const socket = new WebSocket(`ws://127.0.0.1:${port}/ws${query}`, { perMessageDeflate: false });
-  const received: Message[] = [];
   const entries: Entry[] = [];
-  const watchers = new Set<() => void>();
-  let closed: { code: number; reason: string } | null = null;
-
-  function notify(): void {
-    for (const watcher of watchers) watcher();
-  }
-  socket.on('message', (data) => {
-    const message: Message = JSON.parse(String(data));
-    received.push(message);
-    entries.push(...entriesOf(message));
-    notify();
-  });
-  socket.on('close', (code, reason) => {
-    closed = { code, reason: String(reason) };
-    notify();
-  });
+  const mailbox = openMailbox(socket, (message) => entries.push(...entriesOf(message)));
   await once(socket, 'open');
   socket.on('error', () => {});
-  for (const message of first) socket.send(JSON.stringify(message));
+  for (const message of first) mailbox.send(message);
 
-  /** Waits until `look` finds something, looking again after each message. */
-  function until<Found>(what: string, look: () => Found | null | undefined | false): Promise<Found> {
-    return new Promise((resolve, reject) => {
-      const timer = setTimeout(() => {
-        watchers.delete(watch);
-        const types = received.slice(-20).map(({ type }) => type);
-        reject(new Error(`waited for ${what}; closed: ${JSON.stringify(closed)}; last: ${types.join(', ')}`));
-      }, WAIT_MS);
-      function watch(): void {
-        const found = look();
-        if (!found) return;
-        clearTimeout(timer);
-        watchers.delete(watch);
-        resolve(found);
-      }
-      watchers.add(watch);
-      watch();
-    });
-  }
-
-  /** The first message of a type (that fits), which is then gone. */
-  function next(type: string, fits: (message: Message) => boolean = () => true): Promise<Message> {
-    return until(type, () => {
-      const index = received.findIndex((message) => message.type === type && fits(message));
-      return index !== -1 && received.splice(index, 1)[0];
-    });
-  }
-
-  const send = (message: Message) => socket.send(JSON.stringify(message));
   return {
+    ...mailbox,
     socket,
-    received,
     /** The console as it came, in order. */
     entries,
-    send,
-    sendRaw: (data: string | Buffer) => socket.send(data),
-    until,
-    next,
     async subscribe(serverId: string, fields: Record<string, unknown> = {}): Promise<Message> {
-      send({ type: 'subscribe', serverId, ...fields });
-      return next('subscribed', (message) => message.serverId === serverId);
+      mailbox.send({ type: 'subscribe', serverId, ...fields });
+      return mailbox.next('subscribed', (message) => message.serverId === serverId);
     },
     /** Waits for line `seq`, or for a gap that holds it. */
-    untilSeq: (seq: number) => until(`line ${seq}`, () => lastSeq(entries) >= seq),
-    closed: () => until('the end of the connection', () => closed),
-    isClosed: () => closed !== null,
+    untilSeq: (seq: number) => mailbox.until(`line ${seq}`, () => lastSeq(entries) >= seq),
     async close(): Promise<void> {
       socket.close();
-      await until('the end of the connection', () => closed);
+      await mailbox.closed();
     },
   };
 }

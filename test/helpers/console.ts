@@ -8,7 +8,7 @@ import type { ServerStatus } from '../../src/generated/prisma/enums.js';
 import { createConsole } from '../../src/modules/console/service.js';
 import { createServerAccess } from '../../src/modules/servers/access.js';
 import { Capability, type PanelMessage } from '../../src/protocol/agent-messages.js';
-import type { Message } from './documented-agent.js';
+import type { Message } from './mailbox.js';
 
 type Database = ReturnType<typeof createDatabase>;
 
@@ -121,6 +121,7 @@ export function openConsole(database: Database) {
   const agents = createAgentGateway();
   const lines: ConsoleLines[] = [];
   const gaps: Events['console.gap'][0][] = [];
+  const warnings: string[] = [];
   bus.on('console.lines', (batch) => lines.push(batch));
   bus.on('console.gap', (gap) => gaps.push(gap));
   const service = createConsole({
@@ -128,9 +129,9 @@ export function openConsole(database: Database) {
     agents,
     access: createServerAccess({ pool: database.pool }),
     bus,
-    log: pino({ level: 'silent' }),
+    log: pino({ level: 'warn' }, { write: (line) => warnings.push(line) }),
   });
-  return { bus, agents, service, lines, gaps };
+  return { bus, agents, service, lines, gaps, warnings };
 }
 
 /** `console_output` as a numbering agent sends it. */

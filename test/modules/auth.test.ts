@@ -229,6 +229,8 @@ describe('access tokens', () => {
       'another issuer': forge(header, { ...payload, iss: 'elsewhere' }),
       'another kind': forge(header, { ...payload, typ: 'refresh' }),
       "another user's session": forge(header, { ...payload, userId: 'somebody' }),
+      'a session with a NUL in it': forge(header, { ...payload, sid: 'a\0' }),
+      'a user with a NUL in it': forge(header, { ...payload, userId: 'a\0' }),
       'no session': forge(header, { ...payload, sid: 'gone' }),
       'cut off': user.token.slice(0, -1),
       'not a token': 'xyz',

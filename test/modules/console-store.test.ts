@@ -100,12 +100,40 @@ test('a gap at the end is acknowledged too, and the agent goes on after it', asy
     type: 'console_gap',
     serverId: server.id,
     from: 1,
-    to: Number.MAX_SAFE_INTEGER - 10,
+    to: 5_000_000_000,
     reason: 'buffer_overflow',
   });
   await eventually('the acknowledgement', () => connection.acknowledged(server.id) > 0);
   const points = await openConsole(database).service.resumePoints([server.id]);
-  expect(points.get(server.id)).toBe(Number.MAX_SAFE_INTEGER - 10);
+  expect(points.get(server.id)).toBe(5_000_000_000);
+});
+
+test('numbers far beyond the last one are not taken, and the console goes on where it was', async () => {
+  const { service, server, connection, gaps, lines } = await openServer();
+  service.record(connection, numberedOutput(server.id, 1, ['a']));
+  const gap = { type: 'console_gap' as const, serverId: server.id, reason: 'throttled' as const };
+  service.recordGap(connection, { ...gap, from: 2, to: Number.MAX_SAFE_INTEGER - 5 });
+  service.record(connection, numberedOutput(server.id, Number.MAX_SAFE_INTEGER, ['far']));
+  service.record(connection, numberedOutput(server.id, 2, ['b']));
+  expect(gaps).toEqual([]);
+  expect(lines.map(({ seq, data }) => [seq, data])).toEqual([
+    [1, 'a\n'],
+    [2, 'b\n'],
+  ]);
+  await eventually('the acknowledgement', () => connection.acknowledged(server.id) === 2);
+});
+
+test('a console whose numbers are used up takes no more lines and stays where its agent can go on', async () => {
+  const { service, server, connection, lines } = await openServer();
+  await database.pool.query('UPDATE "ServerConsole" SET "lastSeq" = $2 WHERE "serverId" = $1', [
+    server.id,
+    String(2n ** 53n),
+  ]);
+  expect((await service.resumePoints([server.id])).get(server.id)).toBe(Number.MAX_SAFE_INTEGER);
+  const { timestamp: _, seq: _seq, firstSeq: _firstSeq, ...unnumbered } = numberedOutput(server.id, 1, ['a']);
+  service.record(connection, unnumbered);
+  expect(lines).toEqual([]);
+  expect(await service.lastSeq(server.id)).toBe(Number.MAX_SAFE_INTEGER);
 });
 
 test('what PostgreSQL would refuse is cleaned, and lines that do not fit their numbers are not taken', async () => {
@@ -142,11 +170,11 @@ test('an agent without numbers sends any pieces: whole lines are made, numbered 
 });
 
 test('what an agent without numbers had begun is a line when it leaves, and its next connection numbers on', async () => {
-  const { service, bus, agents, server, lines } = await openServer();
+  const { service, bus, agents, server, lines, connection: numbering } = await openServer();
   const connection = createConnection(server.nodeId, []);
   const output = { type: 'console_output', serverId: server.id, stream: 'stdout' } as const;
   service.record(connection, { ...output, data: 'a\nunfinished' });
-  for (const attached of [...agents.connections()]) agents.detach(attached);
+  agents.detach(numbering);
   bus.emit('node.disconnected', { nodeId: server.nodeId });
   expect(lines.map(({ data }) => data)).toEqual(['a\n', 'unfinished\n']);
   await service.resumePoints([server.id]);
@@ -222,7 +250,9 @@ test('while PostgreSQL is away nothing is acknowledged, and afterwards everythin
     panel.service.record(connection, numberedOutput(server.id, seq, [`line ${seq}`]));
   }
   expect(panel.lines.at(-1)).toMatchObject({ seq: 200 });
-  await delay(400);
+  await eventually('a failure to store them', () =>
+    panel.warnings.some((line) => line.includes('will retry')),
+  );
   expect(connection.acknowledged(server.id)).toBe(1);
 
   await proxy.restore();

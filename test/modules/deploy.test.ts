@@ -140,6 +140,18 @@ describe('GET /api/agent/catalyst-agent.mjs', () => {
     expect([again.statusCode, again.body]).toEqual([304, '']);
   });
 
+  test('is read once for each build', async () => {
+    const agentFile = path.join(directory, 'agent.mjs');
+    const { agent } = createDeployments({ nodes: panel.context.nodes, agentFile, publicUrl: undefined });
+    writeFileSync(agentFile, 'first');
+    const first = await agent();
+    expect(await agent()).toBe(first);
+    writeFileSync(agentFile, 'second build');
+    expect(String((await agent()).bytes)).toBe('second build');
+    rmSync(agentFile);
+    await expect(agent()).rejects.toMatchObject({ code: 'agent.not_built' });
+  });
+
   test('says what to do when the agent was not built', async () => {
     const deployments = createDeployments({
       nodes: panel.context.nodes,

@@ -1,3 +1,5 @@
+import { subscribe } from 'node:diagnostics_channel';
+import type { FastifyInstance } from 'fastify';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Panel, startPanel } from '../helpers/panel.js';
 
@@ -23,7 +25,15 @@ interface Document {
 
 let panel: Panel;
 let document: Document;
+/** What Fastify was told to answer, as `get /api/nodes/{nodeId}`. */
+const routes = new Set<string>();
 beforeAll(async () => {
+  subscribe('fastify.initialization', (message) => {
+    (message as { fastify: FastifyInstance }).fastify.addHook('onRoute', ({ method, url }) => {
+      const path = url.replace(/(?<=.)\/$/, '').replaceAll(/:(\w+)/g, '{$1}');
+      for (const name of [method].flat()) routes.add(`${name.toLowerCase()} ${path}`);
+    });
+  });
   panel = await startPanel({ settings: { PUBLIC_URL: 'https://panel.example.com' } });
   document = (await panel.get('/docs/json')).body as Document;
 });
@@ -44,23 +54,14 @@ test('the document is OpenAPI 3.1 and says where the panel is and how to sign in
   expect(document.components.schemas).toHaveProperty('Error');
 });
 
-test('every route of the panel is in it', () => {
-  expect(operations().map(({ name }) => name)).toEqual(
-    expect.arrayContaining([
-      'get /health',
-      'get /ready',
-      'post /api/auth/register',
-      'post /api/auth/login',
-      'get /api/auth/me',
-      'get /api/nodes',
-      'post /api/nodes/{nodeId}/deployment-token',
-      'get /api/deploy/{token}',
-      'put /api/templates/{templateId}',
-      'delete /api/locations/{locationId}',
-      'post /api/servers',
-      'get /api/servers/{serverId}/logs',
-    ]),
-  );
+test('every route of the panel is in it, but for the documentation itself', () => {
+  const expected = [...routes].filter((name) => !/^(head|options) | \/docs(\/|$)/.test(name));
+  expect(expected.length).toBeGreaterThan(30);
+  expect(
+    operations()
+      .map(({ name }) => name)
+      .sort(),
+  ).toEqual(expected.sort());
 });
 
 test('every operation has a summary, a known tag, an id of its own, and its errors', () => {

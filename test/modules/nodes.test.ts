@@ -226,6 +226,26 @@ describe('GET /api/nodes/:nodeId', () => {
     await expect.poll(async () => (await read()).isOnline).toBe(false);
   });
 
+  test('says the same as its servers, also when the agent is connected to another panel', async () => {
+    const node = await panel.createNode();
+    const server = await createServer(node.id);
+    const answers = async () => [
+      (await panel.get(`/api/nodes/${node.id}`, administrator.token)).body.data.isOnline,
+      !(await panel.get(`/api/servers/${server.id}`, administrator.token)).body.data.statusStale,
+    ];
+    const write = (isOnline: boolean, ageMs: number) =>
+      panel.context.database.prisma.node.update({
+        where: { id: node.id },
+        data: { isOnline, lastSeenAt: new Date(Date.now() - ageMs) },
+      });
+    await write(true, 1000);
+    expect(await answers()).toEqual([true, true]);
+    await write(true, 91_000);
+    expect(await answers()).toEqual([false, false]);
+    await write(false, 1000);
+    expect(await answers()).toEqual([false, false]);
+  });
+
   test('says what the agent said of itself', async () => {
     const node = await panel.createNode();
     const { nodes } = panel.context;
@@ -240,7 +260,7 @@ describe('presence', () => {
   test('a node that missed three heartbeats is marked offline, once', async () => {
     const node = await panel.createNode();
     const { nodes, bus } = panel.context;
-    await nodes.recordConnected(node.id, { capabilities: [] });
+    await nodes.recordSeen(node.id);
     const told: string[] = [];
     bus.on('node.disconnected', ({ nodeId }) => told.push(nodeId));
     expect(await nodes.markStaleOffline(new Date(Date.now() + 80_000))).toEqual([]);
@@ -268,7 +288,7 @@ describe('presence', () => {
 });
 
 describe('PUT /api/nodes/:nodeId', () => {
-  test('changes what is given and answers the node without its secret', async () => {
+  test('changes what is given and answers the node, with its secret as to every administrator', async () => {
     const node = await panel.createNode();
     const answer = await panel.put(
       `/api/nodes/${node.id}`,
@@ -281,7 +301,7 @@ describe('PUT /api/nodes/:nodeId', () => {
       maxMemoryMb: 65_536,
       maxCpuCores: 16,
     });
-    expect(answer.body.data).not.toHaveProperty('secret');
+    expect(answer.body.data.secret).toBe(node.secret);
   });
 
   test('refuses to change what is not a setting, and port ranges that make no sense', async () => {

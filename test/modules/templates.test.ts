@@ -256,6 +256,17 @@ describe('POST /api/templates', () => {
     expect(answer.body.data).toMatchObject(fields);
   });
 
+  test('a number that JavaScript cannot hold is refused, wherever it is in the features', async () => {
+    const body = JSON.stringify({ name: 'features', dockerImage: 'none', features: { a: [{ b: 'HERE' }] } });
+    const answer = await panel.app.inject({
+      method: 'POST',
+      url: '/api/templates',
+      headers: { authorization: `Bearer ${administrator.token}`, 'content-type': 'application/json' },
+      payload: body.replace('"HERE"', '1e999'),
+    });
+    expect([answer.statusCode, answer.json().message]).toEqual([400, 'body.features.a.0.b: is too large']);
+  });
+
   test('a variable is required when its rules say so', async () => {
     const template = await panel.createTemplate({ variables: [{ name: 'A', rules: 'required|string' }] });
     expect(template.variables).toEqual([

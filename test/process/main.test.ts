@@ -60,8 +60,11 @@ async function beginLogin(url: string): Promise<{ socket: Socket; finish(): Prom
   const body = JSON.stringify({ email: 'nobody@example.com', password: 'wrong password' });
   const socket = connect({ host: '127.0.0.1', port: Number(new URL(url).port) });
   await once(socket, 'connect');
-  const head = `POST /api/auth/login HTTP/1.1\r\nhost: panel\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\n\r\n`;
-  socket.write(head + body.slice(0, 10));
+  const head = `POST /api/auth/login HTTP/1.1\r\nhost: panel\r\ncontent-type: application/json\r\nconnection: close\r\ncontent-length: ${body.length}\r\nexpect: 100-continue\r\n\r\n`;
+  socket.write(head);
+  // "100 Continue": the panel has begun with it.
+  await once(socket, 'data');
+  socket.write(body.slice(0, 10));
   return {
     socket,
     async finish() {

@@ -106,6 +106,17 @@ test('one connection takes 500 subscriptions at most', async () => {
   await client.close();
 });
 
+test('one address holds 50 connections at most that have not said who they are', async () => {
+  const strangers = await Promise.all(Array.from({ length: 50 }, () => connectClient({ port: panel.port })));
+  expect(await refusedUpgrade(panel.port, '/ws')).toBe(429);
+  const known = await connect();
+  const [leaving] = strangers;
+  leaving?.send({ type: 'authenticate', token: owner.token });
+  await leaving?.next('authenticated');
+  const next = await connectClient({ port: panel.port });
+  for (const client of [...strangers, known, next]) await client.close();
+});
+
 test('a flood of messages is told once a second, then closed with 4429; others do not notice', async () => {
   const client = await connect();
   const other = await connect();

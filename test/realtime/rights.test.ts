@@ -70,6 +70,24 @@ test('who loses a server is told and hears no more of it, but stays connected', 
   await client.close();
 });
 
+test('what another panel takes away, of which this one does not hear, ends within ten seconds', async () => {
+  const owned = await watch();
+  const kept = await watch();
+  const reader = await panel.createUser(['server.read', 'server.logs.read']);
+  const client = await connectClient({ port: panel.port, token: reader.token });
+  await client.subscribe(kept.server.id);
+  const { prisma } = panel.context.database;
+  await prisma.server.update({ where: { id: owned.server.id }, data: { ownerId: kept.user.id } });
+  await prisma.role.updateMany({
+    where: { users: { some: { userId: reader.id } } },
+    data: { permissions: ['server.read'] },
+  });
+  expect(await owned.client.next('unsubscribed')).toMatchObject({ reason: 'server.not_found' });
+  expect(await client.next('unsubscribed')).toMatchObject({ reason: 'permission.denied' });
+  expect(kept.client.received.filter(({ type }) => type === 'unsubscribed')).toEqual([]);
+  for (const each of [owned.client, kept.client, client]) await each.close();
+});
+
 test('when a role is taken away its servers are, at once', async () => {
   const { server } = await watch();
   const reader = await panel.createUser(['server.read', 'server.logs.read']);

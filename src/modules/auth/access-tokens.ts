@@ -6,9 +6,12 @@ export const ACCESS_TOKEN_SECONDS = 24 * 60 * 60;
 const ISSUER = 'catalyst';
 const TOKEN_MAX_LENGTH = 16_384;
 
+/** PostgreSQL, where it is looked up, takes no NUL. */
+const Id = z.string().regex(/^[^\0]+$/);
+
 const Claims = z.object({
-  userId: z.string(),
-  sid: z.string(),
+  userId: Id,
+  sid: Id,
   typ: z.literal('access'),
   exp: z.number(),
 });

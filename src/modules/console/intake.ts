@@ -33,6 +33,8 @@ export interface Intake {
 /** Partitions reach back to yesterday, and a clock that is ahead must not put lines into next week. */
 const AGE_MAX_MS = 23 * 60 * 60 * 1000;
 const AHEAD_MAX_MS = 5000;
+/** No console leaves out more lines than that: such a number is wrong, and would use up those there are. */
+const SEQUENCE_JUMP_MAX = 1e12;
 
 export function createIntake({ store, bus, log }: { store: LogStore; bus: Bus; log: Log }): Intake {
   /** Agents that were sent away because there was no room: what they still say is said again later. */
@@ -51,7 +53,7 @@ export function createIntake({ store, bus, log }: { store: LogStore; bus: Bus; l
     const firstSeq = seq - countLines(data) + 1;
     const areWhole = data.endsWith('\n') && firstSeq >= 1 && (saidFirstSeq ?? firstSeq) === firstSeq;
     if (areWhole) acceptNumbered(state, connection, { seq, firstSeq, stream, data, timestamp });
-    else complain(state, connection);
+    else complain(state, connection, 'its lines do not fit its numbers');
   }
 
   /** Numbered lines: what is known already is left out, what is missing is announced. */
@@ -105,6 +107,7 @@ export function createIntake({ store, bus, log }: { store: LogStore; bus: Bus; l
 
   /** False when there was no room for it. */
   function take(state: ConsoleState, connection: AgentConnection, whole: LogBatch): boolean {
+    if (whole.seq > Number.MAX_SAFE_INTEGER) return complain(state, connection, 'its numbers are used up');
     for (const batch of splitBatch(whole)) {
       const isTaken = store.add(batch);
       if (!isTaken && batch.isKeptByAgent) return sendAway(connection);
@@ -166,19 +169,23 @@ export function createIntake({ store, bus, log }: { store: LogStore; bus: Bus; l
   }
 
   /** The lines' numbers are missing from then on, and that is announced with the next good ones. */
-  function complain(state: ConsoleState, { nodeId }: AgentConnection): void {
-    if (state.hasComplained) return;
+  function complain(state: ConsoleState, { nodeId }: AgentConnection, problem: string): false {
+    if (!state.hasComplained) {
+      log.warn({ nodeId, serverId: state.serverId, problem }, 'console output ignored');
+    }
     state.hasComplained = true;
-    log.warn(
-      { nodeId, serverId: state.serverId },
-      'console output ignored: its lines do not fit its numbers',
-    );
+    return false;
   }
 
   return {
     accept(state, connection, report) {
       if (sentAway.has(connection)) return;
       state.nodeId = connection.nodeId;
+      const seq = report.type === 'console_gap' ? report.to : report.seq;
+      if (seq !== undefined && seq - state.lastSeq > SEQUENCE_JUMP_MAX) {
+        complain(state, connection, 'its numbers are too far ahead');
+        return;
+      }
       if (report.type === 'console_gap') acceptGap(state, connection, report);
       else acceptOutput(state, connection, report);
     },

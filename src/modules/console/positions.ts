@@ -13,8 +13,11 @@ const MAKE = `
   SELECT "id", to_timestamp(0) FROM "Server" WHERE "id" = ANY($1)
   ON CONFLICT DO NOTHING`;
 
+/** Larger numbers are not exact any more, and refused by whoever is given them. */
+const LAST_SEQ = `least("lastSeq", ${Number.MAX_SAFE_INTEGER})::text AS "seq"`;
+
 const LOAD = `
-  SELECT c."serverId", s."nodeId", c."lastSeq"::text AS "seq",
+  SELECT c."serverId", s."nodeId", ${LAST_SEQ},
     (extract(epoch FROM c."lastAt") * 1000000)::bigint::text AS "microseconds"
   FROM "ServerConsole" c JOIN "Server" s ON s."id" = c."serverId"
   WHERE c."serverId" = ANY($1)`;
@@ -34,7 +37,7 @@ export async function loadPositions(pool: Pool, serverIds: readonly string[]): P
 /** The number of the last stored line; 0 when there is none. */
 export async function loadLastSeq(pool: Pool, serverId: string): Promise<number> {
   const { rows } = await pool.query<{ seq: string }>(
-    'SELECT "lastSeq"::text AS "seq" FROM "ServerConsole" WHERE "serverId" = $1',
+    `SELECT ${LAST_SEQ} FROM "ServerConsole" WHERE "serverId" = $1`,
     [serverId],
   );
   return Number(rows[0]?.seq ?? 0);

@@ -1,5 +1,5 @@
 import type { Nodes } from '../nodes/service.js';
-import { type AgentBundle, readAgentBundle } from './agent-bundle.js';
+import { type AgentBundle, createAgentBundles } from './agent-bundle.js';
 import { deployScript } from './script.js';
 
 export interface DeploymentOptions {
@@ -20,13 +20,14 @@ export interface Deployments {
 }
 
 export function createDeployments({ nodes, agentFile, publicUrl }: DeploymentOptions): Deployments {
+  const bundles = createAgentBundles(agentFile);
   return {
-    agent: () => readAgentBundle(agentFile),
+    agent: bundles.read,
 
     async script(token, origin) {
       const deployment = await nodes.findDeployment(token);
       if (!deployment) return null;
-      const { sha256 } = await readAgentBundle(agentFile);
+      const { sha256 } = await bundles.read();
       const panelUrl = (publicUrl ?? origin).replace(/\/+$/, '');
       return deployScript({ ...deployment, token, panelUrl, agentSha256: sha256 });
     },

@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
 import type { ServerStats } from '../../events.js';
-import { INT4_MAX } from '../../lib/schemas.js';
+import { toInt4 } from '../../lib/schemas.js';
 import type { AgentMessageOf } from '../../protocol/agent-messages.js';
 import type { Sample } from './sampler.js';
 
@@ -37,8 +37,8 @@ export async function insertServerSamples(
     samples.map(({ id }) => id),
     samples.map(({ at }) => at),
     values.map(({ cpu }) => toReal(cpu)),
-    values.map(({ memoryMb }) => toInteger(memoryMb)),
-    values.map(({ diskUsageMb }) => (diskUsageMb === undefined ? null : toInteger(diskUsageMb))),
+    values.map(({ memoryMb }) => toInt4(memoryMb)),
+    values.map(({ diskUsageMb }) => (diskUsageMb === undefined ? null : toInt4(diskUsageMb))),
     values.map(({ networkSent }) => networkSent),
     values.map(({ networkReceived }) => networkReceived),
   ]);
@@ -53,17 +53,12 @@ export async function insertNodeSamples(
     samples.map(({ id }) => id),
     samples.map(({ at }) => at),
     values.map(({ cpuPercent }) => toReal(cpuPercent)),
-    values.map(({ memoryUsageMb }) => toInteger(memoryUsageMb)),
-    values.map(({ memoryTotalMb }) => toInteger(memoryTotalMb)),
-    values.map(({ diskUsageMb }) => toInteger(diskUsageMb)),
-    values.map(({ diskTotalMb }) => toInteger(diskTotalMb)),
-    values.map(({ containerCount }) => toInteger(containerCount)),
+    values.map(({ memoryUsageMb }) => toInt4(memoryUsageMb)),
+    values.map(({ memoryTotalMb }) => toInt4(memoryTotalMb)),
+    values.map(({ diskUsageMb }) => toInt4(diskUsageMb)),
+    values.map(({ diskTotalMb }) => toInt4(diskTotalMb)),
+    values.map(({ containerCount }) => toInt4(containerCount)),
   ]);
-}
-
-/** Agents measure in fractions; the columns are integers. */
-function toInteger(value: number): number {
-  return Math.min(Math.round(value), INT4_MAX);
 }
 
 /** Two digits are plenty, and always within what a `real` can hold. */

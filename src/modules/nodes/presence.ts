@@ -1,7 +1,6 @@
 import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
-import type { AgentGateway } from '../../gateway/gateway.js';
-import { INT4_MAX } from '../../lib/schemas.js';
+import { toInt4 } from '../../lib/schemas.js';
 import type { AgentMessageOf, RuntimeKind } from '../../protocol/agent-messages.js';
 import { HEARTBEATS_MISSED_MAX } from '../../protocol/limits.js';
 
@@ -11,36 +10,38 @@ export interface ConnectedAgent {
   capabilities: Iterable<string>;
 }
 
+/** As it is in the row of a node. */
+export interface NodePresence {
+  isOnline: boolean;
+  lastSeenAt: Date | null;
+}
+
 export interface PresenceOptions {
   database: Database;
-  agents: AgentGateway;
   bus: Bus;
   heartbeatIntervalMs: number;
 }
 
 /** What is known of nodes from their agents' connections. */
-export function createPresence({ database, agents, bus, heartbeatIntervalMs }: PresenceOptions) {
+export function createPresence({ database, bus, heartbeatIntervalMs }: PresenceOptions) {
   const { prisma } = database;
   const staleAfterMs = HEARTBEATS_MISSED_MAX * heartbeatIntervalMs;
 
   return {
-    isOnline: (node: { id: string; lastSeenAt: Date | null }): boolean =>
-      agents.isConnected(node.id) &&
-      node.lastSeenAt !== null &&
-      Date.now() - node.lastSeenAt.getTime() <= staleAfterMs,
+    /** Its agent is connected, to this panel or another, and was heard of lately. */
+    isOnline: (node: NodePresence): boolean =>
+      node.isOnline && node.lastSeenAt !== null && Date.now() - node.lastSeenAt.getTime() <= staleAfterMs,
 
+    /** What the agent says of itself. Its node is online from `recordSeen` on, when it can be talked to. */
     async recordConnected(nodeId: string, agent: ConnectedAgent): Promise<void> {
-      const { count } = await prisma.node.updateMany({
+      await prisma.node.updateMany({
         where: { id: nodeId },
         data: {
-          isOnline: true,
-          lastSeenAt: new Date(),
           runtime: agent.runtime ?? null,
           agentVersion: agent.agentVersion ?? null,
           capabilities: [...agent.capabilities],
         },
       });
-      if (count > 0) bus.emit('node.connected', { nodeId });
     },
 
     async recordSeen(nodeId: string): Promise<void> {
@@ -70,8 +71,6 @@ export function createPresence({ database, agents, bus, heartbeatIntervalMs }: P
       await prisma.node.updateMany({
         where: { id: nodeId },
         data: {
-          isOnline: true,
-          lastSeenAt: new Date(),
           cpuPercent: report.cpuPercent,
           memoryUsageMb: toInt4(report.memoryUsageMb),
           memoryTotalMb: toInt4(report.memoryTotalMb),
@@ -83,9 +82,4 @@ export function createPresence({ database, agents, bus, heartbeatIntervalMs }: P
       });
     },
   };
-}
-
-/** Whatever an agent claims, it fits the column. */
-function toInt4(value: number): number {
-  return Math.min(Math.round(value), INT4_MAX);
 }

@@ -1,17 +1,8 @@
 import { z } from 'zod';
 import { Description, Id, Name, success, successPage, Timestamp, wholeNumber } from '../../lib/schemas.js';
+import { ClientServerState } from '../../protocol/client-messages.js';
 
 const CPU_CORES_MAX = 4096;
-const SERVER_STATES = [
-  'stopped',
-  'installing',
-  'starting',
-  'running',
-  'stopping',
-  'crashed',
-  'transferring',
-  'suspended',
-] as const;
 
 /** A name or an address, as it is put into URLs and shown to players. */
 const Host = z
@@ -52,7 +43,7 @@ export type CreateNodeBody = z.output<typeof CreateNodeBody>;
 export const UpdateNodeBody = z.strictObject(settings).partial();
 export type UpdateNodeBody = z.output<typeof UpdateNodeBody>;
 
-const NodeServer = z.object({ id: z.string(), name: z.string(), status: z.enum(SERVER_STATES) });
+const NodeServer = z.object({ id: z.string(), name: z.string(), status: ClientServerState });
 
 export const Node = z.object({
   id: z.string(),

@@ -8,8 +8,10 @@ import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-err
 import { AppError } from '../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
 import { createToken, type Secrets } from '../../lib/secrets.js';
+import { withoutUndefined } from '../../lib/without-undefined.js';
+import { shownStatus } from '../../protocol/client-messages.js';
 import { CloseCode } from '../../protocol/limits.js';
-import { requirePortRange, requireRoomForServers } from './capacity.js';
+import type { requireRoomForServers } from '../servers/capacity.js';
 import { createEnrolment } from './enrolment.js';
 import { createPresence } from './presence.js';
 import type { CreateNodeBody, DeploymentToken, Node, NodeDetails, UpdateNodeBody } from './schemas.js';
@@ -22,17 +24,18 @@ export interface NodesOptions {
   secrets: Secrets;
   agents: AgentGateway;
   bus: Bus;
+  /** Of the servers' module, which knows what they hold. */
+  requireRoomForServers: typeof requireRoomForServers;
   config: Pick<Config, 'HEARTBEAT_INTERVAL_MS' | 'PUBLIC_URL'>;
 }
 
 export type Nodes = ReturnType<typeof createNodes>;
 
-export function createNodes({ database, secrets, agents, bus, config }: NodesOptions) {
+export function createNodes({ database, secrets, agents, bus, requireRoomForServers, config }: NodesOptions) {
   const { prisma } = database;
   const enrolment = createEnrolment({ database, secrets });
-  const { isOnline, ...presence } = createPresence({
+  const presence = createPresence({
     database,
-    agents,
     bus,
     heartbeatIntervalMs: config.HEARTBEAT_INTERVAL_MS,
   });
@@ -40,15 +43,18 @@ export function createNodes({ database, secrets, agents, bus, config }: NodesOpt
   function present(node: NodeRow): Node {
     return {
       ...node,
-      isOnline: isOnline(node),
-      servers: node.servers.map(({ suspendedAt, status, ...server }) => ({
-        ...server,
-        status: suspendedAt ? ('suspended' as const) : status,
-      })),
+      isOnline: presence.isOnline(node),
+      servers: node.servers.map(({ id, name, ...server }) => ({ id, name, status: shownStatus(server) })),
     };
   }
 
-  async function load(actor: Actor, nodeId: string): Promise<NodeRow & { secretEncrypted: string }> {
+  /** With the secret for those who may have it. */
+  function presentDetails(actor: Actor, { secretEncrypted, ...node }: SealedNodeRow): NodeDetails {
+    const maySeeSecret = hasPermission(actor, 'admin.write');
+    return { ...present(node), ...(maySeeSecret && { secret: secrets.open(secretEncrypted) }) };
+  }
+
+  async function load(actor: Actor, nodeId: string): Promise<SealedNodeRow> {
     const node = await prisma.node.findUnique({
       where: { id: nodeId },
       select: { ...nodeColumns(actor), secretEncrypted: true },
@@ -74,9 +80,7 @@ export function createNodes({ database, secrets, agents, bus, config }: NodesOpt
     },
 
     async get(actor: Actor, nodeId: string): Promise<NodeDetails> {
-      const { secretEncrypted, ...node } = await load(actor, nodeId);
-      const maySeeSecret = hasPermission(actor, 'admin.write');
-      return { ...present(node), ...(maySeeSecret && { secret: secrets.open(secretEncrypted) }) };
+      return presentDetails(actor, await load(actor, nodeId));
     },
 
     async create(actor: Actor, input: CreateNodeBody): Promise<NodeDetails> {
@@ -106,8 +110,7 @@ export function createNodes({ database, secrets, agents, bus, config }: NodesOpt
           await transaction.node.update({ where: { id: nodeId }, data: changes });
         }),
       );
-      const { secretEncrypted: _, ...node } = await load(actor, nodeId);
-      return present(node);
+      return presentDetails(actor, await load(actor, nodeId));
     },
 
     async delete(actor: Actor, nodeId: string): Promise<void> {
@@ -140,6 +143,11 @@ export function createNodes({ database, secrets, agents, bus, config }: NodesOpt
 
 type PortRange = { portRangeStart: number; portRangeEnd: number };
 
+function requirePortRange(range: PortRange): void {
+  if (range.portRangeStart <= range.portRangeEnd) return;
+  throw new AppError('request.invalid', 'body.portRangeEnd: must not be below portRangeStart');
+}
+
 /** All that an answer shows, with no more servers than the actor may read. */
 function nodeColumns(actor: Actor) {
   return {
@@ -154,6 +162,7 @@ function nodeColumns(actor: Actor) {
     maxDiskMb: true,
     portRangeStart: true,
     portRangeEnd: true,
+    isOnline: true,
     lastSeenAt: true,
     runtime: true,
     agentVersion: true,
@@ -169,6 +178,7 @@ function nodeColumns(actor: Actor) {
 }
 
 type NodeRow = Prisma.NodeGetPayload<{ select: ReturnType<typeof nodeColumns> }>;
+type SealedNodeRow = NodeRow & { secretEncrypted: string };
 
 function readableBy(actor: Actor): Prisma.ServerWhereInput {
   if (actor.kind === 'system' || hasPermission(actor, 'server.read')) return {};
@@ -187,11 +197,3 @@ async function writing<Result>(write: () => Promise<Result>): Promise<Result> {
     throw error;
   }
 }
-
-function withoutUndefined<Value extends object>(value: Value): WithoutUndefined<Value> {
-  return Object.fromEntries(
-    Object.entries(value).filter(([, field]) => field !== undefined),
-  ) as WithoutUndefined<Value>;
-}
-
-type WithoutUndefined<Value> = { [Key in keyof Value]?: Exclude<Value[Key], undefined> };

@@ -20,15 +20,10 @@ export interface ServerAccess {
    * id that does not exist; who may read it but not do this, `permission.denied`; when it is suspended and
    * the action is blocked by that, `server.suspended`.
    */
-  authorise(
-    actor: Actor,
-    serverId: string,
-    permission: Permission,
-    options?: { whileSuspended?: 'allowed' | 'blocked' },
-  ): Promise<AccessibleServer>;
+  authorise(actor: Actor, serverId: string, permission: Permission): Promise<AccessibleServer>;
 }
 
-/** What suspension does not block, unless a caller says otherwise. */
+/** What suspension does not block. */
 const READ_ONLY: ReadonlySet<Permission> = new Set<Permission>([
   'server.read',
   'server.logs.read',
@@ -47,7 +42,7 @@ const LOAD = `
 
 export function createServerAccess({ pool }: { pool: Pool }): ServerAccess {
   return {
-    async authorise(actor, serverId, permission, options) {
+    async authorise(actor, serverId, permission) {
       const userId = actor.kind === 'user' ? actor.userId : null;
       const { rows } = await pool.query<AccessibleServer & { memberPermissions: string[] | null }>(LOAD, [
         serverId,
@@ -62,9 +57,7 @@ export function createServerAccess({ pool }: { pool: Pool }): ServerAccess {
       // Any right on a server implies seeing that it exists only through server.read.
       if (!may('server.read')) throw new AppError('server.not_found');
       if (!may(permission)) throw new AppError('permission.denied');
-      const blocked =
-        (options?.whileSuspended ?? (READ_ONLY.has(permission) ? 'allowed' : 'blocked')) === 'blocked';
-      if (blocked && server.suspendedAt) throw new AppError('server.suspended');
+      if (server.suspendedAt && !READ_ONLY.has(permission)) throw new AppError('server.suspended');
       return server;
     },
   };

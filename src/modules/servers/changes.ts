@@ -1,10 +1,12 @@
 import type { PrismaClient } from '../../generated/prisma/client.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
+import { readTemplate } from '../../lib/stored-template.js';
+import { withoutUndefined } from '../../lib/without-undefined.js';
 import type { ServerAccess } from './access.js';
 import { lockNode, type Resources, requireCapacity } from './capacity.js';
-import { storedRestartPolicy } from './creation.js';
-import { checkEnvironment, type VariableDeclarations } from './environment.js';
+import { checkEnvironment } from './environment.js';
+import { storedRestartPolicy } from './restart-policy.js';
 import type { ServerDetail, UpdateServerBody } from './schemas.js';
 import type { ServerViews } from './views.js';
 
@@ -75,13 +77,15 @@ async function checkNewEnvironment(
   if (!server) throw new AppError('server.not_found');
   checkEnvironment({
     actor,
-    template: server.template as unknown as VariableDeclarations,
+    template: readTemplate(server.template),
     environment,
     current: server.environment as Record<string, string>,
   });
 }
 
 function columns({ restartPolicy, ...input }: UpdateServerBody) {
-  const given = Object.fromEntries(Object.entries(input).filter(([, value]) => value !== undefined));
-  return { ...given, ...(restartPolicy && { restartPolicy: storedRestartPolicy(restartPolicy) }) };
+  return {
+    ...withoutUndefined(input),
+    ...(restartPolicy && { restartPolicy: storedRestartPolicy(restartPolicy) }),
+  };
 }

@@ -1,6 +1,5 @@
 import { randomUUID } from 'node:crypto';
 import type { PrismaClient } from '../../generated/prisma/client.js';
-import type { RestartPolicy } from '../../generated/prisma/enums.js';
 import { type Actor, hasPermission, requirePermission } from '../../lib/actor.js';
 import {
   isDatabaseUnavailable,
@@ -8,10 +7,12 @@ import {
   isUniqueViolation,
 } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
+import { readTemplate } from '../../lib/stored-template.js';
 import { createTurns } from '../../lib/turns.js';
 import { choosePorts } from './allocations.js';
 import { lockNode, requireCapacity } from './capacity.js';
-import { checkEnvironment, type VariableDeclarations } from './environment.js';
+import { checkEnvironment } from './environment.js';
+import { storedRestartPolicy } from './restart-policy.js';
 import type { CreateServerBody, ServerDetail } from './schemas.js';
 import type { ServerViews } from './views.js';
 
@@ -77,13 +78,13 @@ async function planServer(
     throw new AppError('request.invalid', 'The node is not in the location that locationId names.');
   }
   const environment = input.environment ?? {};
-  checkEnvironment({ actor, template: template as unknown as VariableDeclarations, environment });
-  const templatePorts = template.ports as unknown as { internal: number }[];
-  const primaryPort = input.primaryPort ?? templatePorts[0]?.internal;
+  const declared = readTemplate(template);
+  checkEnvironment({ actor, template: declared, environment });
+  const primaryPort = input.primaryPort ?? declared.ports[0]?.internal;
   if (!primaryPort) {
     throw new AppError('request.invalid', 'Give a primaryPort: the template does not name any port.');
   }
-  return { input, ownerId, primaryPort, networkMode, environment, templatePorts };
+  return { input, ownerId, primaryPort, networkMode, environment, templatePorts: declared.ports };
 }
 
 function chooseOwner(actor: Actor, { ownerId }: CreateServerBody): string {
@@ -147,11 +148,6 @@ function reserve(prisma: PrismaClient, plan: CreationPlan): Promise<string> {
     });
     return id;
   });
-}
-
-/** Prisma's name for what everybody else calls `on-failure`. */
-export function storedRestartPolicy(policy: 'always' | 'on-failure' | 'never'): RestartPolicy {
-  return policy === 'on-failure' ? 'on_failure' : policy;
 }
 
 /** The owner or the template went between the check and the commit; a port, by a hand that knows no locks. */

@@ -1,8 +1,8 @@
 import { type Actor, hasPermission } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
+import type { TemplateVariable } from '../../lib/stored-template.js';
 import { checkVariable } from '../../lib/template-variables.js';
 import { placeholdersIn } from '../../lib/templates.js';
-import type { TemplateVariable } from '../templates/schemas.js';
 
 /** What a template says about the variables of its servers. */
 export interface VariableDeclarations {

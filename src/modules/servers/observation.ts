@@ -1,8 +1,7 @@
+import { toInt4 } from '../../lib/schemas.js';
 import type { ServerObservation } from '../../protocol/agent-messages.js';
 import { NO_ACTION, type ServerState } from './state.js';
 import { endsAction, isReportable } from './transitions.js';
-
-const INT4_MAX = 2_147_483_647;
 
 export interface Observed {
   observation: ServerObservation & { message?: string | null | undefined };
@@ -18,7 +17,7 @@ export function observe(server: ServerState, { observation, source, now }: Obser
   if (source === 'report' && !isReportable(server.status, state, server.activeAction)) return null;
   const isChange = state !== server.status;
   const isDown = state === 'stopped' || state === 'crashed';
-  const exitCode = typeof observation.exitCode === 'number' ? int4(observation.exitCode) : null;
+  const exitCode = typeof observation.exitCode === 'number' ? toInt4(observation.exitCode) : null;
   const reason = text(observation.reason ?? observation.message);
   return {
     ...server,
@@ -30,7 +29,9 @@ export function observe(server: ServerState, { observation, source, now }: Obser
     startedAt: isDown ? null : startedAt(server, observation, now),
     installedAt: hasInstalled(server, observation) ? now : server.installedAt,
     containerId: observation.containerId === undefined ? server.containerId : text(observation.containerId),
-    crashCount: int4(observation.crashCount ?? server.crashCount + (isChange && state === 'crashed' ? 1 : 0)),
+    crashCount: toInt4(
+      observation.crashCount ?? server.crashCount + (isChange && state === 'crashed' ? 1 : 0),
+    ),
     lastCrashAt: isChange && state === 'crashed' ? now : server.lastCrashAt,
     ...(endsAction(server.activeAction, state) && NO_ACTION),
   };
@@ -64,10 +65,6 @@ function startedAt(server: ServerState, observation: ServerObservation, now: Dat
   if (observation.startedAt) return new Date(observation.startedAt);
   if (observation.state !== 'running') return observation.state === server.status ? server.startedAt : null;
   return server.status === 'running' ? server.startedAt : now;
-}
-
-function int4(value: number): number {
-  return Math.max(-INT4_MAX, Math.min(INT4_MAX, value));
 }
 
 /** PostgreSQL stores no NUL. */

@@ -7,8 +7,10 @@ import {
   success,
   successPage,
   Timestamp,
+  VariableName,
   wholeNumber,
 } from '../../lib/schemas.js';
+import { ClientServerState } from '../../protocol/client-messages.js';
 
 const MEMORY_MIN_MB = 16;
 const CPU_CORES_MAX = 1024;
@@ -25,20 +27,6 @@ const ContainerPort = z
   .refine((text) => Number(text) <= 65_535);
 const NetworkMode = z.string().max(64);
 const RestartPolicy = z.enum(['always', 'on-failure', 'never']);
-
-/** The documented statuses; `suspended` covers the others. */
-const ServerStatus = z.enum([
-  'stopped',
-  'installing',
-  'starting',
-  'running',
-  'stopping',
-  'crashed',
-  'transferring',
-  'suspended',
-]);
-
-const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is not the name of a variable');
 
 const EnvironmentVariables = z
   .record(VariableName, z.string().max(ENVIRONMENT_VALUE_MAX_LENGTH))
@@ -96,7 +84,7 @@ export type UpdateServerBody = z.output<typeof UpdateServerBody>;
 export const ListServersQuery = z.strictObject({
   ...PageQuery.shape,
   nodeId: Id.optional(),
-  status: ServerStatus.optional(),
+  status: ClientServerState.optional(),
 });
 export type ListServersQuery = z.output<typeof ListServersQuery>;
 
@@ -117,7 +105,7 @@ const common = {
   ownerId: z.string(),
   nodeId: z.string(),
   templateId: z.string(),
-  status: ServerStatus,
+  status: ClientServerState,
   /** The node is offline: the status is the last that it reported. */
   statusStale: z.boolean(),
   allocatedMemoryMb: z.int(),

@@ -2,6 +2,7 @@ import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Log } from '../../lib/log.js';
+import type { Nodes } from '../nodes/service.js';
 import type { ServerAccess } from './access.js';
 import { createServerChanges, type ServerChanges } from './changes.js';
 import { createServerCreation, type ServerCreation } from './creation.js';
@@ -23,27 +24,28 @@ export interface Servers
     Power,
     ServerReports,
     Reconciliation,
-    Placement {
-  /** The node's agent has gone: requests that wait for its answer are answered now. */
-  abandonCommands(nodeId: string): void;
-}
+    Placement {}
 
 export function createServers({
   database: { prisma, pool },
   agents,
   access,
+  nodes,
   bus,
   log,
 }: {
   database: Database;
   agents: AgentGateway;
   access: ServerAccess;
+  nodes: Pick<Nodes, 'isOnline'>;
   bus: Bus;
   log: Log;
 }): Servers {
   const states = createServerStates({ pool, bus });
-  const views = createServerViews({ pool });
+  const views = createServerViews({ pool, nodes });
   const results = createCommandResults();
+  // Requests that wait for the answer of an agent that has gone are answered now.
+  bus.on('node.disconnected', ({ nodeId }) => results.abandon(nodeId));
   const order = createPowerOrders({ agents, states, specifications: createSpecifications({ prisma }) });
   return {
     ...views,
@@ -54,6 +56,5 @@ export function createServers({
     ...createServerReports({ pool, states, results, log }),
     ...createReconciliation({ states, order, log }),
     ...createPlacement({ pool }),
-    abandonCommands: results.abandon,
   };
 }

@@ -1,7 +1,9 @@
 import type { PrismaClient } from '../../generated/prisma/client.js';
 import { AppError } from '../../lib/errors.js';
-import { quoteWords, renderCommand, renderText } from '../../lib/templates.js';
+import { readTemplate, type TemplateColumns } from '../../lib/stored-template.js';
+import { fixedValues, quoteWords, renderCommand, renderText } from '../../lib/templates.js';
 import type { ServerSpecification } from '../../protocol/agent-messages.js';
+import { shownRestartPolicy } from './restart-policy.js';
 
 export interface Specifications {
   /** How to build and run the server as it is stored now, ready for its agent. */
@@ -32,9 +34,9 @@ function load(prisma: PrismaClient, serverId: string) {
 }
 
 function specify(server: StoredServer): ServerSpecification {
-  const { template } = server;
-  const { values, environment } = renderEnvironment(server);
-  const command = renderCommand(template.startCommand as string | string[], values);
+  const template = readTemplate(server.template);
+  const { values, environment } = renderEnvironment(server, template);
+  const command = renderCommand(template.startCommand, values);
   return {
     serverId: server.id,
     serverUuid: server.uuid,
@@ -63,41 +65,38 @@ function specify(server: StoredServer): ServerSpecification {
       hostPort,
       containerPort,
     })),
-    restartPolicy: server.restartPolicy === 'on_failure' ? 'on-failure' : server.restartPolicy,
+    restartPolicy: shownRestartPolicy(server.restartPolicy),
     maxCrashCount: server.maxCrashCount,
   };
 }
 
 /** The values of placeholders, and what the server's processes see as environment variables. */
-function renderEnvironment(server: StoredServer): {
+function renderEnvironment(
+  server: StoredServer,
+  template: Pick<TemplateColumns, 'environment' | 'variables'>,
+): {
   values: Record<string, string>;
   environment: Record<string, string>;
 } {
-  const { template } = server;
   const given = server.environment as Record<string, string>;
-  const templateEnvironment = template.environment as Record<string, string>;
-  const variables = template.variables as unknown as { name: string; default?: string | null }[];
   const builtIn = {
     MEMORY: given.MEMORY || `${server.allocatedMemoryMb}M`,
     PORT: String(portSeenByServer(server)),
     SERVER_ID: server.id,
     SERVER_UUID: server.uuid,
   };
-  const declared = Object.fromEntries(variables.map(({ name }) => [name, '']));
+  const declared = Object.fromEntries(template.variables.map(({ name }) => [name, '']));
   // A variable that nobody gave a value is not set at all: many images take an empty one for a choice.
   const defaults = Object.fromEntries(
-    variables.flatMap(({ name, default: value }) => (typeof value === 'string' ? [[name, value]] : [])),
+    template.variables.flatMap(({ name, default: value }) =>
+      typeof value === 'string' ? [[name, value]] : [],
+    ),
   );
-  const values = { ...declared, ...defaults, ...literals(templateEnvironment), ...given, ...builtIn };
+  const values = { ...declared, ...defaults, ...fixedValues(template.environment), ...given, ...builtIn };
   const rendered = Object.fromEntries(
-    Object.entries(templateEnvironment).map(([name, text]) => [name, renderText(text, values)]),
+    Object.entries(template.environment).map(([name, text]) => [name, renderText(text, values)]),
   );
   return { values, environment: { ...defaults, ...rendered, ...given, ...builtIn } };
-}
-
-/** What a template's environment sets to a fixed value is a value for placeholders as well. */
-function literals(environment: Record<string, string>): Record<string, string> {
-  return Object.fromEntries(Object.entries(environment).filter(([, text]) => !text.includes('{{')));
 }
 
 /** Without a network of its own the server listens on the node's port itself. */

@@ -2,7 +2,7 @@ import type { Pool } from 'pg';
 import type { Bus } from '../../events.js';
 import type { DesiredState, PowerAction, ServerStatus } from '../../generated/prisma/enums.js';
 import { inTransaction } from '../../lib/transaction.js';
-import type { ClientServerState } from '../../protocol/client-messages.js';
+import { shownStatus } from '../../protocol/client-messages.js';
 
 /** How a server is, what is wanted of it and what is being done about it. */
 export interface ServerState {
@@ -81,11 +81,6 @@ export function createServerStates({ pool, bus }: { pool: Pool; bus: Bus }): Ser
   };
 }
 
-/** What clients are shown: suspension covers everything else. */
-function clientState(server: Pick<ServerState, 'status' | 'suspendedAt'>): ClientServerState {
-  return server.suspendedAt ? 'suspended' : server.status;
-}
-
 function values(server: ServerState): unknown[] {
   return [
     server.id,
@@ -116,8 +111,8 @@ function isSame(before: ServerState, after: ServerState): boolean {
 }
 
 function publish(bus: Bus, before: ServerState, after: ServerState): void {
-  const state = clientState(after);
-  const previousState = clientState(before);
+  const state = shownStatus(after);
+  const previousState = shownStatus(before);
   if (state === previousState) return;
   bus.emit('server.stateChanged', {
     serverId: after.id,

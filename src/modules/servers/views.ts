@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { type Actor, hasPermission } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import type { Page } from '../../lib/schemas.js';
+import type { Nodes } from '../nodes/service.js';
 import type { ListServersQuery, ServerDetail, ServerSummary } from './schemas.js';
 
 export interface ServerViews {
@@ -20,7 +21,7 @@ const IS_UP = `s."status" IN ('starting', 'running', 'stopping')`;
 
 const SUMMARY = `s."id", s."uuid", s."name", s."description", s."ownerId", s."nodeId", s."templateId",
   CASE WHEN s."suspendedAt" IS NULL THEN s."status"::text ELSE 'suspended' END AS "status",
-  NOT n."isOnline" AS "statusStale", s."allocatedMemoryMb", s."allocatedCpuCores", s."allocatedDiskMb",
+  n."isOnline" AS "nodeIsOnline", n."lastSeenAt" AS "nodeLastSeenAt", s."allocatedMemoryMb", s."allocatedCpuCores", s."allocatedDiskMb",
   s."primaryPort", s."networkMode", s."containerName",
   CASE WHEN ${IS_UP} THEN coalesce(s."cpuUsage", 0) ELSE 0 END AS "cpuUsage",
   CASE WHEN ${IS_UP} THEN coalesce(s."memoryUsageMb", 0) ELSE 0 END AS "memoryUsageMb",
@@ -59,9 +60,24 @@ const GET = `
   JOIN "Template" t ON t."id" = s."templateId"
   WHERE s."id" = $3 AND ${READABLE}`;
 
-type ListRow = ServerSummary & { total: number; id: string | null };
+interface NodeColumns {
+  nodeIsOnline: boolean;
+  nodeLastSeenAt: Date | null;
+}
+type ListRow = Omit<ServerSummary, 'statusStale'> & NodeColumns & { total: number; id: string | null };
+type GetRow = Omit<ServerDetail, 'statusStale'> & NodeColumns;
 
-export function createServerViews({ pool }: { pool: Pool }): ServerViews {
+export function createServerViews({
+  pool,
+  nodes,
+}: {
+  pool: Pool;
+  nodes: Pick<Nodes, 'isOnline'>;
+}): ServerViews {
+  function present<Row extends NodeColumns>({ nodeIsOnline, nodeLastSeenAt, ...row }: Row) {
+    return { ...row, statusStale: !nodes.isOnline({ isOnline: nodeIsOnline, lastSeenAt: nodeLastSeenAt }) };
+  }
+
   return {
     async list(actor, { page, limit, nodeId, status }) {
       const filters = [nodeId ?? null, status ?? null, limit, (page - 1) * limit];
@@ -70,16 +86,17 @@ export function createServerViews({ pool }: { pool: Pool }): ServerViews {
         text: LIST,
         values: [...reader(actor), ...filters],
       });
-      return { items: rows.filter((row) => row.id !== null), total: rows[0]?.total ?? 0 };
+      const items = rows.filter((row) => row.id !== null).map((row) => present(row));
+      return { items, total: rows[0]?.total ?? 0 };
     },
     async get(actor, serverId) {
-      const { rows } = await pool.query<ServerDetail>({
+      const { rows } = await pool.query<GetRow>({
         name: 'servers-get',
         text: GET,
         values: [...reader(actor), serverId],
       });
       if (!rows[0]) throw new AppError('server.not_found');
-      return rows[0];
+      return present(rows[0]);
     },
   };
 }

@@ -1,5 +1,14 @@
 import { z } from 'zod';
-import { Description, Id, Name, success, successPage, Timestamp, wholeNumber } from '../../lib/schemas.js';
+import {
+  Description,
+  Id,
+  Name,
+  success,
+  successPage,
+  Timestamp,
+  VariableName,
+  wholeNumber,
+} from '../../lib/schemas.js';
 
 const COMMAND_MAX_LENGTH = 8192;
 const COMMAND_WORDS_MAX = 256;
@@ -20,8 +29,6 @@ const IMAGE = new RegExp(
   `^(?:${REGISTRY}/)?${IMAGE_NAME}(?:/${IMAGE_NAME})*(?::\\w[\\w.-]{0,127})?(?:@sha256:[0-9a-f]{64})?$`,
 );
 const DockerImage = z.string().max(IMAGE_MAX_LENGTH).regex(IMAGE, 'is not the reference of an image');
-
-const VariableName = z.string().regex(/^[A-Za-z_][A-Za-z0-9_]{0,63}$/, 'is not the name of a variable');
 
 /** The words themselves, or a text that is split into words; empty: the image's own command. */
 const StartCommand = z.union([

@@ -1,9 +1,11 @@
-import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
+import type { Prisma, PrismaClient, Template as TemplateRow } from '../../generated/prisma/client.js';
 import { type Actor, requirePermission } from '../../lib/actor.js';
 import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
+import { readTemplate } from '../../lib/stored-template.js';
 import { parseRules } from '../../lib/template-variables.js';
+import { withoutUndefined } from '../../lib/without-undefined.js';
 import type {
   CreateTemplateBody,
   Template,
@@ -33,13 +35,13 @@ export function createTemplates({ prisma }: { prisma: PrismaClient }): Templates
         }),
         prisma.template.count(),
       ]);
-      return { items: rows.map((row) => row as unknown as TemplateSummary), total };
+      return { items: rows.map(readTemplate), total };
     },
 
     async get(templateId) {
       const row = await prisma.template.findUnique({ where: { id: templateId } });
       if (!row) throw new AppError('template.not_found');
-      return row as unknown as Template;
+      return readTemplate(row);
     },
 
     async create(actor, input) {
@@ -56,8 +58,8 @@ export function createTemplates({ prisma }: { prisma: PrismaClient }): Templates
           await transaction.$queryRaw`SELECT FROM "Template" WHERE "id" = ${templateId} FOR UPDATE`;
           const row = await transaction.template.findUnique({ where: { id: templateId } });
           if (!row) throw new AppError('template.not_found');
-          const { id: _id, createdAt: _createdAt, updatedAt: _updatedAt, ...current } = row;
-          const changed = { ...current, ...input } as unknown as CreateTemplateBody;
+          const { id: _id, createdAt: _createdAt, updatedAt: _updatedAt, ...current } = readTemplate(row);
+          const changed = { ...current, ...withoutUndefined(input) };
           validateTemplate(changed);
           return transaction.template.update({ where: { id: templateId }, data: stored(changed) });
         }),
@@ -91,9 +93,9 @@ function withRequired(variable: TemplateVariable): TemplateVariable {
   return { ...variable, required: variable.required || isRequired };
 }
 
-async function writing(write: () => Promise<object>): Promise<Template> {
+async function writing(write: () => Promise<TemplateRow>): Promise<Template> {
   try {
-    return (await write()) as Template;
+    return readTemplate(await write());
   } catch (error) {
     throw isUniqueViolation(error) ? new AppError('template.name_taken') : error;
   }

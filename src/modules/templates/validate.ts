@@ -1,6 +1,6 @@
 import { AppError } from '../../lib/errors.js';
 import { checkVariable, parseRules } from '../../lib/template-variables.js';
-import { BUILT_IN_VARIABLES, commandWords, shellScriptIndex } from '../../lib/templates.js';
+import { BUILT_IN_VARIABLES, commandWords, fixedValues, shellScriptIndex } from '../../lib/templates.js';
 import type { CreateTemplateBody, TemplateVariable } from './schemas.js';
 
 /** Only the panel sets these. */
@@ -74,7 +74,7 @@ function validatePlaceholders(template: CreateTemplateBody, words: string[]): vo
     ...BUILT_IN_VARIABLES,
     ...template.requiredVariables,
     ...template.variables.map(({ name }) => name),
-    ...fixedNames(template.environment),
+    ...Object.keys(fixedValues(template.environment)),
   ]);
   for (const [field, text] of renderedTexts(template, words)) {
     const unknown = bracesIn(text).find((name) => !known.has(name));
@@ -84,13 +84,6 @@ function validatePlaceholders(template: CreateTemplateBody, words: string[]): vo
   if (name !== undefined) {
     refuse(`installScript: it gets its values as environment variables; write "$${name}", not {{${name}}}`);
   }
-}
-
-/** What the environment sets to a fixed value is a value for placeholders, too. */
-function fixedNames(environment: Record<string, string>): string[] {
-  return Object.entries(environment)
-    .filter(([, text]) => !text.includes('{{'))
-    .map(([name]) => name);
 }
 
 function renderedTexts(template: CreateTemplateBody, words: string[]): [field: string, text: string][] {
