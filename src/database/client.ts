@@ -48,8 +48,12 @@ export function createDatabase({
     keepAlive: true,
     keepAliveInitialDelayMillis: KEEP_ALIVE_DELAY_MS,
   });
-  // An idle connection was lost: the pool has dropped it, and the next query makes a new one.
-  pool.on('error', (error) => log.warn({ err: error }, 'lost a connection to the database'));
+  let isClosing = false;
+  // An idle connection was lost: the pool has dropped it, and the next query makes a new one. The error carries
+  // the whole client with it, which is nothing for a log.
+  pool.on('error', ({ message }) => {
+    if (!isClosing) log.warn({ reason: message }, 'lost a connection to the database');
+  });
   const prisma = new PrismaClient({
     adapter: new PrismaPg(pool),
     transactionOptions: { maxWait: TRANSACTION_WAIT_MS, timeout: TRANSACTION_TIMEOUT_MS },
@@ -58,6 +62,7 @@ export function createDatabase({
     prisma,
     pool,
     async close() {
+      isClosing = true;
       await prisma.$disconnect();
       await pool.end();
     },
