@@ -1,4 +1,16 @@
-import { type DestinationStream, type Logger, type LoggerOptions, pino, stdTimeFunctions } from 'pino';
+import {
+  type DestinationStream,
+  destination,
+  type Logger,
+  type LoggerOptions,
+  pino,
+  stdTimeFunctions,
+} from 'pino';
+
+/** What may wait for standard output to be read; beyond it lines are dropped. */
+const WAITING_MAX_BYTES = 4 * 1024 * 1024;
+/** So long the end of the process waits for its last lines to be read. */
+const LAST_LINES_TIMEOUT_MS = 1000;
 
 const HIDDEN = '[redacted]';
 
@@ -35,7 +47,24 @@ export function createLog(options: { level: string; destination?: DestinationStr
     timestamp: stdTimeFunctions.isoTime,
     hooks: { streamWrite: redact },
   };
-  return options.destination ? pino(settings, options.destination) : pino(settings);
+  return pino(settings, options.destination ?? standardOutput());
+}
+
+/** Nobody may be reading: a full pipe or a terminal that was stopped must stop neither the panel nor its end. */
+function standardOutput(): DestinationStream {
+  let giveUpAtMs = Number.POSITIVE_INFINITY;
+  const retryEAGAIN = () => Date.now() < giveUpAtMs;
+  const stream = destination({ fd: 1, sync: false, maxLength: WAITING_MAX_BYTES, retryEAGAIN });
+  process.prependOnceListener('exit', () => {
+    giveUpAtMs = Date.now() + LAST_LINES_TIMEOUT_MS;
+    try {
+      stream.flushSync();
+    } catch {
+      // Still nobody reads. pino's own flush at the exit, which would fail too, is left nothing to do.
+    }
+    stream.destroy();
+  });
+  return stream;
 }
 
 /** A line of the log without its secrets. */

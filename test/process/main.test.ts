@@ -226,3 +226,17 @@ test('settings that are not valid are all named at once, and nothing is started'
   expect(program.output()).not.toContain('short');
   expect(readdirSync(dataDir)).toEqual([]);
 });
+
+test('goes on, and stops, although nobody reads its log', async () => {
+  const { child, url } = await start({ LOG_LEVEL: 'debug', LOCAL_AGENT: 'false' });
+  child.stdout?.pause();
+  // Several times of what a pipe holds.
+  for (let request = 0; request < 5000; request += 1) {
+    const answer = await fetch(`${url}/health`, { signal: AbortSignal.timeout(5000) });
+    expect(answer.status).toBe(200);
+    await answer.arrayBuffer();
+  }
+  const ended = once(child, 'exit');
+  child.kill('SIGTERM');
+  expect(await ended).toEqual([0, null]);
+});
