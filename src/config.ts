@@ -3,6 +3,8 @@ import { z } from 'zod';
 
 const Flag = z.enum(['true', 'false']).transform((value) => value === 'true');
 const Port = z.coerce.number().int().min(0).max(65535);
+/** Requests a minute; 0: not limited. */
+const RateLimit = z.coerce.number().int().min(0).max(1_000_000);
 const Days = z.coerce.number().int().min(1).max(3650);
 
 const PROXIES = /^(true|false|[\da-fA-F.:]+(\/\d{1,3})?(\s*,\s*[\da-fA-F.:]+(\/\d{1,3})?)*)$/;
@@ -49,6 +51,10 @@ const Environment = z.object({
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
   LOG_RETENTION_DAYS: Days.default(14),
   METRICS_RETENTION_DAYS: Days.default(30),
+  AUDIT_RETENTION_DAYS: Days.default(365),
+  RATE_LIMIT_PER_MINUTE: RateLimit.default(200),
+  AUTH_RATE_LIMIT_PER_MINUTE: RateLimit.default(10),
+  HEALTH_RATE_LIMIT_PER_MINUTE: RateLimit.default(1000),
   HEARTBEAT_INTERVAL_MS: z.coerce.number().int().min(100).max(300_000).default(30_000),
 });
 

@@ -10,9 +10,12 @@ export interface Events {
   'server.statsReported': [ServerStats];
   'server.installProgressed': [Omit<InstallProgressMessage, 'type'>];
   'server.deleted': [{ serverId: string }];
+  /** To another node: the agent of the old one has nothing to say about it any more. */
+  'server.moved': [{ serverId: string }];
   /** Somebody's rights on a server, or in general (no serverId), are not what they were. */
   'access.changed': [{ userId?: string; serverId?: string }];
   'session.revoked': [{ sessionId: string; userId: string }];
+  'apiKey.revoked': [{ apiKeyId: string; userId: string }];
   'node.disconnected': [{ nodeId: string }];
 }
 

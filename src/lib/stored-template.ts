@@ -10,10 +10,14 @@ export interface TemplateVariable {
   rules: string | string[];
 }
 
+export type ConfigValue = string | number | boolean;
+
 /** The columns of a template of which the database does not know the shape. */
 export interface TemplateColumns {
   startCommand: string | string[];
   stopSignal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGHUP' | 'SIGUSR1' | 'SIGUSR2' | 'SIGKILL' | null;
+  /** Name → image. */
+  images: Record<string, string>;
   ports: { internal: number; external: number }[];
   environment: Record<string, string>;
   variables: TemplateVariable[];
@@ -21,7 +25,7 @@ export interface TemplateColumns {
   configFiles: {
     path: string;
     parser: 'file' | 'properties' | 'ini' | 'yaml' | 'json' | 'xml';
-    values: Record<string, string | number | boolean>;
+    values: Record<string, ConfigValue | Record<string, ConfigValue>>;
   }[];
 }
 

@@ -1,5 +1,8 @@
-/** Variables that every template may use without declaring them. */
-export const BUILT_IN_VARIABLES = ['MEMORY', 'PORT', 'SERVER_ID', 'SERVER_UUID'] as const;
+/**
+ * Variables that every template may use without declaring them. `MEMORY` is what Java takes (`2048M`),
+ * `MEMORY_MB` the bare number.
+ */
+export const BUILT_IN_VARIABLES = ['MEMORY', 'MEMORY_MB', 'PORT', 'SERVER_ID', 'SERVER_UUID'] as const;
 
 const NAME = '[A-Za-z_][A-Za-z0-9_]{0,63}';
 const PLACEHOLDER = new RegExp(`\\{\\{\\s*(${NAME})\\s*\\}\\}`, 'g');
