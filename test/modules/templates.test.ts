@@ -1,7 +1,6 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { checkVariable } from '../../src/lib/template-variables.js';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
 let panel: Panel;
@@ -28,6 +27,7 @@ const documented = {
 const complete = {
   ...documented,
   name: 'Everything',
+  images: { 'Java 21': 'eclipse-temurin:21-jre', 'Java 17': 'eclipse-temurin:17-jre' },
   startCommand: ['java', '-Xmx{{MEMORY}}', '-jar', '{{JAR}}'],
   stopCommand: 'stop {{SERVER_ID}}',
   stopSignal: 'SIGINT',
@@ -44,10 +44,17 @@ const complete = {
   ],
   features: { configFiles: ['/server.properties'], color: { red: 1 } },
   configFiles: [
-    { path: 'server.properties', parser: 'properties', values: { port: '{{PORT}}', online: true } },
+    {
+      path: 'server.properties',
+      parser: 'properties',
+      values: { port: '{{PORT}}', online: true, mode: { easy: 'hard', '*': '{{WORLD}}', old: 3 } },
+    },
   ],
   installImage: 'debian:bookworm-slim',
   installScript: '#!/bin/sh\ncurl -o "$JAR" https://example.com',
+  installShell: '/bin/bash',
+  installDataPath: '/mnt/server',
+  installAsRoot: true,
   startupDetection: 'Done \\([0-9.]+s\\)!',
   dataPath: '/home/container',
 };
@@ -58,6 +65,7 @@ const ROUTES = [
   ['GET', '/api/templates/x', undefined],
   ['PUT', '/api/templates/x', {}],
   ['DELETE', '/api/templates/x', undefined],
+  ['GET', '/api/templates/x/export', undefined],
 ] as const;
 
 test.each(ROUTES)('%s %s is 401 without a token', async (method, url, body) => {
@@ -73,7 +81,7 @@ test.each(ROUTES.filter(([method]) => method !== 'GET'))(
   },
 );
 
-test.each(ROUTES.filter(([, url]) => url.endsWith('/x')))(
+test.each(ROUTES.filter(([, url]) => url.includes('/x')))(
   '%s %s is 404 for a template that does not exist',
   async (method, url, body) => {
     const answer = await panel.call(method, url, body, administrator.token);
@@ -90,12 +98,16 @@ describe('POST /api/templates', () => {
       data: {
         ...documented,
         id: expect.any(String),
+        images: {},
         stopSignal: null,
         variables: [],
         features: {},
         configFiles: [],
         installImage: null,
         installScript: null,
+        installShell: 'sh',
+        installDataPath: null,
+        installAsRoot: false,
         startupDetection: null,
         dataPath: '/data',
         createdAt: expect.any(String),
@@ -135,6 +147,63 @@ describe('POST /api/templates', () => {
     ['a signal nobody knows', { stopSignal: 'SIGNOPE' }, 'body.stopSignal'],
     ['a detection that is no regular expression', { startupDetection: '(' }, 'startupDetection: '],
     ['a detection that is too long', { startupDetection: 'x'.repeat(501) }, 'body.startupDetection'],
+    ['a name without an image', { images: { 'Java 21': 'not an image' } }, 'body.images.Java 21'],
+    [
+      'too many images',
+      { images: Object.fromEntries(Array.from({ length: 51 }, (_, index) => [`image ${index}`, 'debian'])) },
+      'body.images: takes at most 50 images',
+    ],
+    ['an option as install shell', { installShell: '-c' }, 'body.installShell'],
+    ['a command as install shell', { installShell: 'sh -x' }, 'body.installShell'],
+    ['an empty install shell', { installShell: '' }, 'body.installShell'],
+    ['a relative install path', { installDataPath: 'mnt' }, 'body.installDataPath'],
+    ['an install path of the system', { installDataPath: '/usr/x' }, 'body.installDataPath'],
+    ['text for "as root"', { installAsRoot: 'true' }, 'body.installAsRoot'],
+    ['features without an end', { features: { a: 'x'.repeat(70_000) } }, 'body.features: is too large'],
+    [
+      'an unknown name in one case of a config value',
+      { configFiles: [{ path: 'a.ini', parser: 'ini', values: { x: { a: 'b', '*': '{{NOPE}}' } } }] },
+      'configFiles (a.ini): ',
+    ],
+    [
+      'a broken expression as a case of a config value',
+      { configFiles: [{ path: 'a.ini', parser: 'ini', values: { x: { 'regex:(': 'b' } } }] },
+      'configFiles (a.ini): Invalid regular expression',
+    ],
+    [
+      'a list as a config value',
+      { configFiles: [{ path: 'a.ini', parser: 'ini', values: { x: ['a'] } }] },
+      'body.configFiles.0.values.x',
+    ],
+    [
+      'a config value three levels deep',
+      { configFiles: [{ path: 'a.ini', parser: 'ini', values: { x: { y: { z: 1 } } } }] },
+      'body.configFiles.0.values.x',
+    ],
+    [
+      'too many config values',
+      {
+        configFiles: [
+          {
+            path: 'a.ini',
+            parser: 'ini',
+            values: { x: Object.fromEntries(Array.from({ length: 501 }, (_, index) => [`${index}`, 1])) },
+          },
+        ],
+      },
+      'body.configFiles.0.values: takes at most 500 values',
+    ],
+    [
+      'a value in the line that images run in a shell',
+      { environment: { STARTUP: 'java {{PORT}}' } },
+      'environment.STARTUP: images run it in a shell; write "$',
+    ],
+    [
+      'a required variable that only the panel sets',
+      { requiredVariables: ['SERVER_ID'] },
+      'requiredVariables: SERVER_ID is set by the panel',
+    ],
+    ['the number of megabytes as a variable', { variables: [{ name: 'MEMORY_MB' }] }, 'MEMORY_MB is set by'],
     ['a relative data path', { dataPath: 'data' }, 'body.dataPath'],
     ['a data path that climbs', { dataPath: '/data/../etc' }, 'body.dataPath'],
     ['the root as data path', { dataPath: '/' }, 'body.dataPath'],
@@ -244,6 +313,7 @@ describe('POST /api/templates', () => {
       'a registry with a port, and a digest',
       { dockerImage: `registry.example.com:5000/a/b_c:1.0@sha256:${'0'.repeat(64)}` },
     ],
+    ['the bare number of megabytes', { startCommand: 'x -Xmx{{MEMORY_MB}}m' }],
     ['a stop by signal only', { stopCommand: null, stopSignal: 'SIGTERM' }],
     ['braces that are no placeholder', { stopCommand: 'give {"a":{"b":1} }' }],
   ])('takes %s', async (name, fields) => {
@@ -289,6 +359,95 @@ describe('POST /api/templates', () => {
     );
     const statuses = answers.map(({ status }) => status).sort();
     expect(statuses).toEqual([201, ...Array.from({ length: 9 }, () => 409)]);
+  });
+});
+
+test('GET /api/templates/x/export is 403 for who is only signed in', async () => {
+  const stranger = await panel.createUser();
+  const answer = await panel.get('/api/templates/x/export', stranger.token);
+  expect([answer.status, answer.body.code]).toEqual([403, 'permission.denied']);
+});
+
+describe('GET /api/templates', () => {
+  beforeAll(async () => {
+    for (const [name, description] of [
+      ['search alpha', 'has 100% of it'],
+      ['search beta', 'has 100 of it'],
+      ['search gamma', 'a_b'],
+    ]) {
+      await panel.createTemplate({ name, description });
+    }
+  });
+
+  test.each([
+    ['search=Search', ['search alpha', 'search beta', 'search gamma']],
+    ['search=BETA', ['search beta']],
+    ['search=100%25', ['search alpha']],
+    ['search=a_b', ['search gamma']],
+    ['search=%5C', []],
+    ['search=search&sort=createdAt&order=desc', ['search gamma', 'search beta', 'search alpha']],
+    ['search=search&sort=name&order=desc&limit=1', ['search gamma']],
+    ['search=search&sort=updatedAt&page=2&limit=2', ['search gamma']],
+  ])('?%s answers %j', async (query, names) => {
+    const { body } = await panel.get(`/api/templates?${query}`, reader.token);
+    expect(body.data.map(({ name }: { name: string }) => name)).toEqual(names);
+  });
+
+  test.each(['sort=dockerImage', 'order=up', `search=${'x'.repeat(101)}`, 'nonsense=1', 'limit=101'])(
+    '?%s is 400',
+    async (query) => {
+      const answer = await panel.get(`/api/templates?${query}`, reader.token);
+      expect([answer.status, answer.body.code]).toEqual([400, 'request.invalid']);
+    },
+  );
+});
+
+describe('the audit log', () => {
+  function entries(templateId: string) {
+    return panel.context.database.prisma.auditLog.findMany({
+      where: { resourceType: 'template', resourceId: templateId },
+      orderBy: { id: 'asc' },
+      omit: { id: true },
+    });
+  }
+
+  test('has who made, changed and deleted a template, and nothing of a change that changed nothing', async () => {
+    const template = await panel.createTemplate({ name: 'audited', environment: { PASSWORD: 'planted' } });
+    const url = `/api/templates/${template.id}`;
+    const change = { description: 'New', environment: { PASSWORD: 'planted too' } };
+    await panel.put(url, change, administrator.token);
+    await panel.put(url, { description: 'New' }, administrator.token);
+    await panel.delete(url, administrator.token);
+    const found = await entries(template.id);
+    expect(found.map(({ action }) => action)).toEqual([
+      'template.create',
+      'template.update',
+      'template.delete',
+    ]);
+    expect(found[1]).toMatchObject({
+      userId: administrator.id,
+      metadata: {
+        templateName: 'audited',
+        before: { description: 'For tests', environment: '[hidden]' },
+        after: { description: 'New', environment: '[hidden]' },
+      },
+    });
+    expect(JSON.stringify(found)).not.toContain('planted');
+  });
+
+  test('has nothing of what was refused', async () => {
+    const { auditLog } = panel.context.database.prisma;
+    const template = await panel.createTemplate();
+    const before = await auditLog.count({ where: { resourceType: 'template' } });
+    const url = `/api/templates/${template.id}`;
+    const answers = [
+      await panel.put(url, { startCommand: '{{NOPE}}' }, administrator.token),
+      await panel.put(url, { name: 'Everything' }, administrator.token),
+      await panel.post('/api/templates', { ...documented, name: template.name }, administrator.token),
+      await panel.delete('/api/templates/x', administrator.token),
+    ];
+    expect(answers.map(({ status }) => status)).toEqual([400, 409, 409, 404]);
+    expect(await auditLog.count({ where: { resourceType: 'template' } })).toBe(before);
   });
 });
 
@@ -375,36 +534,4 @@ describe('DELETE /api/templates/:templateId', () => {
     const answer = await panel.delete(`/api/templates/${template.id}`, administrator.token);
     expect([answer.status, answer.body]).toEqual([200, { success: true }]);
   });
-});
-
-test.each([
-  ['required', '', 'must have a value'],
-  ['string', '', null],
-  ['integer', '', null],
-  ['integer', '-12', null],
-  ['integer', '1.5', 'must be a whole number'],
-  ['integer', '1e3', 'must be a whole number'],
-  ['integer', ' 1', 'must be a whole number'],
-  ['integer|min:5|max:10', '7', null],
-  ['integer|min:5|max:10', '4', 'must be at least 5'],
-  ['integer|min:5|max:10', '11', 'must be at most 10'],
-  ['integer|min:-5', '-6', 'must be at least -5'],
-  ['string|min:2|max:3', 'a', 'must have at least 2 characters'],
-  ['string|min:2|max:3', 'abcd', 'must have at most 3 characters'],
-  ['max:2', '👍👍', null],
-  ['boolean', 'true', null],
-  ['boolean', '0', null],
-  ['boolean', 'yes', 'must be true or false'],
-  ['in:easy,hard', 'hard', null],
-  ['in:easy,hard', 'har', 'must be one of: easy, hard'],
-  ['regex:/^(a|b)$/', 'b', null],
-  ['regex:/^(a|b)$/|max:5', 'c', 'must match /^(a|b)$/'],
-  ['required|regex:/^a\\/b|c$/i|max:3', 'A/B', null],
-  ['required|regex:/^[\\/|]+$/|max:1', '//', 'must have at most 1 characters'],
-  [['regex:^a|b$', 'max:5'], 'ab', null],
-  ['regex:/^(a+)+$/', 'a'.repeat(1025), 'must have at most 1024 characters'],
-  ['regex:/^(a+)+$/', `${'a'.repeat(64)}!`, 'takes too long to be held against /^(a+)+$/'],
-  ['', 'x'.repeat(8193), 'must have at most 8192 characters'],
-])('checkVariable: rules %j, value %j → %j', (rules, value, expected) => {
-  expect(checkVariable({ name: 'A', rules }, value)).toBe(expected);
 });

@@ -1,7 +1,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { pageBody, Success } from '../../lib/schemas.js';
 import {
   CreateTemplateBody,
+  ExportTemplateResponse,
+  ImportTemplateBody,
+  ImportTemplateResponse,
+  ListTemplatesQuery,
   TemplateParams,
   TemplateResponse,
   TemplatesResponse,
@@ -21,7 +25,7 @@ export const templateRoutes: FastifyPluginAsyncZod<{ templates: Templates }> = a
         summary: 'List templates',
         description:
           'Without install scripts and configuration files: `GET /api/templates/:templateId` has them.',
-        querystring: PageQuery,
+        querystring: ListTemplatesQuery,
         response: { 200: TemplatesResponse },
       },
     },
@@ -87,6 +91,44 @@ export const templateRoutes: FastifyPluginAsyncZod<{ templates: Templates }> = a
     async ({ actor, params }) => {
       await templates.delete(actor, params.templateId);
       return { success: true as const };
+    },
+  );
+
+  app.get(
+    '/:templateId/export',
+    {
+      config: { access: 'admin.read' },
+      schema: {
+        tags,
+        summary: 'Export a template',
+        description: '`data`, or the whole answer, is what `POST /api/templates/import` takes.',
+        params: TemplateParams,
+        response: { 200: ExportTemplateResponse },
+      },
+    },
+    async ({ actor, params }) => ({
+      success: true as const,
+      data: await templates.export(actor, params.templateId),
+    }),
+  );
+
+  app.post(
+    '/import',
+    {
+      config: { access: 'admin.write' },
+      schema: {
+        tags,
+        summary: 'Import a template or an egg',
+        description:
+          'The body is the JSON of an export, or of an egg of Pterodactyl (`PTDL_v1`, `PTDL_v2`) or Pelican ' +
+          '(`PLCN_v1` to `PLCN_v3`). `warnings` names all that has no counterpart here.',
+        body: ImportTemplateBody,
+        response: { 201: ImportTemplateResponse },
+      },
+    },
+    async ({ actor, body }, reply) => {
+      reply.code(201);
+      return { success: true as const, data: await templates.import(actor, body) };
     },
   );
 };

@@ -1,16 +1,22 @@
 import { AppError } from '../../lib/errors.js';
-import { checkVariable, parseRules } from '../../lib/template-variables.js';
+import { checkVariable } from '../../lib/template-variables.js';
 import { BUILT_IN_VARIABLES, commandWords, fixedValues, shellScriptIndex } from '../../lib/templates.js';
+import { parseRules } from '../../lib/variable-rules.js';
+import { configPatternProblem } from './config-pattern.js';
 import type { CreateTemplateBody, TemplateVariable } from './schemas.js';
 
 /** Only the panel sets these. */
-const RESERVED: ReadonlySet<string> = new Set(['SERVER_ID', 'SERVER_UUID']);
+const RESERVED: ReadonlySet<string> = new Set(['MEMORY_MB', 'SERVER_ID', 'SERVER_UUID']);
 
 /** What fields of a template have to say about each other. Throws `template.invalid`, naming the field. */
 export function validateTemplate(template: CreateTemplateBody): void {
   validateVariables(template.variables);
+  const ofPanel = template.requiredVariables.find((name) => RESERVED.has(name));
+  if (ofPanel !== undefined) refuse(`requiredVariables: ${ofPanel} is set by the panel`);
   validatePorts(template);
   validateDetection(template.startupDetection);
+  validateStartup(template);
+  validateConfigPatterns(template);
   const words = validateCommand(template);
   validatePlaceholders(template, words);
 }
@@ -80,10 +86,33 @@ function validatePlaceholders(template: CreateTemplateBody, words: string[]): vo
     const unknown = bracesIn(text).find((name) => !known.has(name));
     if (unknown !== undefined) refuse(`${field}: there is no variable {{${unknown.slice(0, 64)}}}`);
   }
-  const [name] = bracesIn(template.installScript ?? '');
-  if (name !== undefined) {
-    refuse(`installScript: it gets its values as environment variables; write "$${name}", not {{${name}}}`);
+}
+
+/**
+ * Scripts keep their braces, so a placeholder in one is a mistake of whoever writes it. Not so in a script that
+ * was written for elsewhere: braces there are meant.
+ */
+export function refusePlaceholdersInScript(installScript: string | null): void {
+  const [name] = bracesIn(installScript ?? '');
+  if (name === undefined) return;
+  refuse(`installScript: it gets its values as environment variables; write "$${name}", not {{${name}}}`);
+}
+
+function validateConfigPatterns({ configFiles }: CreateTemplateBody): void {
+  for (const { path, values } of configFiles) {
+    const cases = Object.values(values).flatMap((value) =>
+      typeof value === 'object' ? Object.keys(value) : [],
+    );
+    const problem = cases.map(configPatternProblem).find((found) => found !== null);
+    if (problem) refuse(`configFiles (${path}): ${problem}`);
   }
+}
+
+/** The images of eggs run it in a shell, where a value would become a second word or an operator. */
+function validateStartup({ environment }: CreateTemplateBody): void {
+  const [name] = bracesIn(environment.STARTUP ?? '');
+  if (name === undefined) return;
+  refuse(`environment.STARTUP: images run it in a shell; write "\${${name}}", not {{${name}}}`);
 }
 
 function renderedTexts(template: CreateTemplateBody, words: string[]): [field: string, text: string][] {
@@ -95,7 +124,9 @@ function renderedTexts(template: CreateTemplateBody, words: string[]): [field: s
       text,
     ]),
     ...template.configFiles.flatMap(({ path, values }) =>
-      Object.values(values).map((value): [string, string] => [`configFiles (${path})`, String(value)]),
+      Object.values(values)
+        .flatMap((value) => (typeof value === 'object' ? Object.values(value) : [value]))
+        .map((value): [string, string] => [`configFiles (${path})`, String(value)]),
     ),
   ];
 }
