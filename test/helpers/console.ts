@@ -89,6 +89,7 @@ export function createConnection(
   const sent: PanelMessage[] = [];
   return {
     nodeId,
+    secretVersion: '1',
     capabilities: new Set<string>(capabilities),
     sent,
     closedWith: undefined,

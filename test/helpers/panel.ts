@@ -9,15 +9,21 @@ import { type Config, loadConfig } from '../../src/config.js';
 import { type Context, createContext } from '../../src/context.js';
 import { createDatabase } from '../../src/database/client.js';
 import { createLog } from '../../src/http/log.js';
-import { createTestDatabase } from './database.js';
+import { createTestDatabase, type TestDatabase } from './database.js';
 
 const PASSWORD = 'a perfectly good password';
+
+/** What panels of tests sign tokens with, and seal secrets with. */
+export const JWT_SECRET = 'a secret for tests, of 32 bytes or more';
+export const SECRETS_KEY = 'another key for tests, of 32 bytes';
 
 export interface PanelOptions {
   /** Settings as in the environment: `{ REGISTRATION: 'closed' }`. */
   settings?: Record<string, string>;
   /** Another way to the panel's database: through a proxy that a test can cut. */
   reachDatabase?: (url: string) => Promise<string>;
+  /** Of another panel: the two then run on one database, as instances do. */
+  database?: TestDatabase;
   /** Given, every log line goes there instead of nowhere. */
   log?: { level: string; write: (line: string) => void };
 }
@@ -43,10 +49,18 @@ export type Panel = Awaited<ReturnType<typeof startPanel>>;
 
 /** A panel with a database of its own, behind the same HTTP door as the real one. */
 export async function startPanel(options: PanelOptions = {}) {
-  const database = await createTestDatabase();
+  const database = options.database ?? (await createTestDatabase());
   const dataDir = mkdtempSync(path.join(tmpdir(), 'catalyst-panel-'));
   const databaseUrl = (await options.reachDatabase?.(database.url)) ?? database.url;
-  const config = loadConfig({ DATA_DIR: dataDir, DATABASE_URL: databaseUrl, ...options.settings });
+  const config = loadConfig({
+    DATA_DIR: dataDir,
+    DATABASE_URL: databaseUrl,
+    // Tests ask more than any user does; those about the limits set their own.
+    RATE_LIMIT_PER_MINUTE: '0',
+    AUTH_RATE_LIMIT_PER_MINUTE: '0',
+    HEALTH_RATE_LIMIT_PER_MINUTE: '0',
+    ...options.settings,
+  });
   const log = createLog({
     level: options.log?.level ?? 'silent',
     ...(options.log && { destination: { write: options.log.write } }),
@@ -155,7 +169,7 @@ export async function startPanel(options: PanelOptions = {}) {
       await app.close();
       await context.close();
       await context.database.close();
-      await database.drop();
+      if (!options.database) await database.drop();
       rmSync(dataDir, { recursive: true, force: true });
     },
   };
@@ -169,8 +183,8 @@ async function buildPanel(
   const context = createContext({
     config,
     keys: {
-      jwtSecret: 'a secret for tests, of 32 bytes or more',
-      secretsKey: 'another key for tests, of 32 bytes',
+      jwtSecret: JWT_SECRET,
+      secretsKey: SECRETS_KEY,
     },
     database: createDatabase({ url, poolSize: 10, log }),
     log,

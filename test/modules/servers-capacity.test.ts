@@ -1,8 +1,5 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { buildApp } from '../../src/app.js';
-import { createContext } from '../../src/context.js';
-import { createDatabase } from '../../src/database/client.js';
 import { assignPorts } from '../../src/modules/servers/allocations.js';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
@@ -44,35 +41,17 @@ test('of 50 creates at once with room for one, exactly one succeeds', async () =
 
 test('two panels on one database never oversell a node together', async () => {
   const node = await panel.createNode({ maxMemoryMb: 3000, maxCpuCores: 100 });
-  const database = createDatabase({ url: panel.database.url, poolSize: 10, log: panel.log });
-  const { jwtSecret, secretsKey } = {
-    jwtSecret: 'a secret for tests, of 32 bytes or more',
-    secretsKey: 'another key for tests, of 32 bytes',
-  };
-  const context = createContext({
-    config: panel.config,
-    keys: { jwtSecret, secretsKey },
-    database,
-    log: panel.log,
-  });
-  const app = await buildApp(context);
+  const other = await startPanel({ database: panel.database });
   const answers = await Promise.all(
     Array.from({ length: 40 }, (_, index) =>
-      (index % 2 ? app : panel.app).inject({
-        method: 'POST',
-        url: '/api/servers',
-        headers: { authorization: `Bearer ${creator.token}` },
-        payload: input(node.id),
-      }),
+      (index % 2 ? other : panel).post('/api/servers', input(node.id), creator.token),
     ),
   );
-  expect(answers.filter(({ statusCode }) => statusCode === 201)).toHaveLength(3);
-  expect(answers.filter(({ statusCode }) => statusCode === 400)).toHaveLength(37);
+  expect(answers.filter(({ status }) => status === 201)).toHaveLength(3);
+  expect(answers.filter(({ status }) => status === 400)).toHaveLength(37);
   const ports = await panel.context.database.prisma.allocation.findMany({ where: { nodeId: node.id } });
   expect(ports.map(({ hostPort }) => hostPort).sort()).toEqual([25_565, 25_566, 25_567]);
-  await app.close();
-  await context.close();
-  await database.close();
+  await other.close();
 });
 
 test('of 20 creates that want one port, exactly one gets it', async () => {
@@ -97,6 +76,38 @@ test.each([
     status: 400,
     body: { code: 'node.insufficient_resources' },
   });
+});
+
+test('a node never gives away less than its servers hold, with what it gives away beyond its own', async () => {
+  const administrator = await panel.createAdministrator();
+  const node = await panel.createNode({
+    maxMemoryMb: 1000,
+    maxCpuCores: 1,
+    maxDiskMb: 1000,
+    memoryOverallocatePercent: 50,
+    cpuOverallocatePercent: 50,
+    diskOverallocatePercent: 50,
+  });
+  const most = { allocatedMemoryMb: 1500, allocatedCpuCores: 1.5, allocatedDiskMb: 1500 };
+  expect((await panel.post('/api/servers', input(node.id, most), creator.token)).status).toBe(201);
+  const url = `/api/nodes/${node.id}`;
+  for (const limits of [
+    { memoryOverallocatePercent: 49 },
+    { cpuOverallocatePercent: 49 },
+    { diskOverallocatePercent: 0 },
+    { maxMemoryMb: 999 },
+    { maxDiskMb: 1499, diskOverallocatePercent: 0 },
+  ]) {
+    const answer = await panel.put(url, limits, administrator.token);
+    expect([limits, answer.status, answer.body.code]).toEqual([limits, 409, 'node.below_allocated']);
+  }
+  for (const limits of [
+    { maxMemoryMb: 1500, memoryOverallocatePercent: 0 },
+    { maxDiskMb: null, diskOverallocatePercent: 0 },
+    { cpuOverallocatePercent: 51 },
+  ]) {
+    expect([limits, (await panel.put(url, limits, administrator.token)).status]).toEqual([limits, 200]);
+  }
 });
 
 test('a hundred times a hundredth of a core is one core', async () => {

@@ -1,6 +1,6 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
-import { insertServer, storedServer } from '../helpers/servers.js';
+import { insertServer } from '../helpers/servers.js';
 
 let panel: Panel;
 let administrator: TestUser;
@@ -129,6 +129,151 @@ describe('rights', () => {
   });
 });
 
+describe('answers', () => {
+  const SUMMARY = {
+    id: 'server123',
+    uuid: '8fec71a3-9d19-45f7-8362-900674cde45c',
+    name: 'minecraft-lobby',
+    description: 'Main lobby server',
+    status: 'running',
+    allocatedMemoryMb: 4096,
+    allocatedCpuCores: 2,
+    allocatedDiskMb: 10_240,
+    primaryPort: 25_565,
+    networkMode: 'bridge',
+    containerName: 'catalyst-8fec71a3',
+    cpuUsage: 45.2,
+    memoryUsageMb: 2048,
+    createdAt: '2026-01-24T19:29:23.274Z',
+    updatedAt: '2026-01-25T02:29:17.414Z',
+  };
+
+  beforeAll(async () => {
+    await insertServer(panel, {
+      ...SUMMARY,
+      nodeId: node.id,
+      ownerId: creator.id,
+      templateId,
+      environment: { EULA: 'TRUE', MEMORY: '4096M', PORT: '25565' },
+      containerId: 'docker-container-id',
+      networkSent: 1_234_567n,
+      networkReceived: 7_654_321n,
+      diskUsageMb: 77,
+      restartPolicy: 'always',
+      desiredState: 'running',
+      startedAt: new Date('2026-01-25T01:00:00Z'),
+      installedAt: new Date('2026-01-24T20:00:00Z'),
+    });
+    await panel.context.database.prisma.allocation.create({
+      data: {
+        nodeId: node.id,
+        serverId: 'server123',
+        hostPort: 50_000,
+        containerPort: 25_565,
+        isPrimary: true,
+      },
+    });
+  });
+
+  test('a server in a list has the documented fields, and nothing unknown', async () => {
+    const { body: shown } = await panel.get('/api/servers?search=server123', creator.token);
+    expect(shown).toEqual({
+      success: true,
+      data: [{ ...SUMMARY, ownerId: creator.id, nodeId: node.id, templateId, statusStale: true }],
+      pagination: { page: 1, limit: 20, total: 1, pages: 1 },
+    });
+  });
+
+  test('a single server has the documented fields, and nothing unknown', async () => {
+    const { body: shown } = await panel.get('/api/servers/server123', creator.token);
+    const { name: nodeName } = await panel.context.database.prisma.node.findUniqueOrThrow({
+      where: { id: node.id },
+    });
+    const { name: templateName } = await panel.context.database.prisma.template.findUniqueOrThrow({
+      where: { id: templateId },
+    });
+    expect(shown).toEqual({
+      success: true,
+      data: {
+        ...SUMMARY,
+        ownerId: creator.id,
+        owner: { id: creator.id, username: creator.username },
+        nodeId: node.id,
+        node: { id: node.id, name: nodeName, hostname: 'node.example.com' },
+        templateId,
+        template: { id: templateId, name: templateName, dockerImage: 'debian:bookworm-slim' },
+        statusStale: true,
+        desiredState: 'running',
+        statusReason: null,
+        exitCode: null,
+        oomKilled: null,
+        startedAt: '2026-01-25T01:00:00.000Z',
+        installedAt: '2026-01-24T20:00:00.000Z',
+        environment: { EULA: 'TRUE', MEMORY: '4096M', PORT: '25565' },
+        portBindings: { 25565: 50_000 },
+        ipAddress: null,
+        dockerImage: null,
+        databaseLimit: 5,
+        containerId: 'docker-container-id',
+        networkSent: 1_234_567,
+        networkReceived: 7_654_321,
+        diskUsageMb: 77,
+        crashCount: 0,
+        lastCrashAt: null,
+        restartPolicy: 'always',
+        maxCrashCount: 5,
+        suspendedAt: null,
+        suspendedByUserId: null,
+        suspensionReason: null,
+        deletionRequestedAt: null,
+      },
+    });
+  });
+});
+
+describe('image and database limit', () => {
+  test('everybody chooses among the images of the template, administrators any', async () => {
+    const images = { Java17: 'game:java17' };
+    const { id } = await panel.createTemplate({ dockerImage: 'game:java21', images });
+    const wanted = { templateId: id };
+    expect((await created(wanted)).dockerImage).toBeNull();
+    for (const dockerImage of ['game:java17', 'game:java21']) {
+      expect((await created({ ...wanted, dockerImage })).dockerImage).toBe(dockerImage);
+    }
+    const other = { ...wanted, dockerImage: 'registry.example.com/evil:1' };
+    const refused = await create(other);
+    expect(refused).toMatchObject({ status: 403, body: { code: 'permission.denied' } });
+    expect(refused.body.message).toContain('game:java21, game:java17');
+    const server = await created({ ...other, ownerId: creator.id }, administrator.token);
+    const url = `/api/servers/${server.id}`;
+    const kept = { dockerImage: other.dockerImage, name: 'renamed' };
+    expect(await panel.put(url, kept, creator.token)).toMatchObject({ status: 200, body: { data: kept } });
+    expect(await panel.put(url, { dockerImage: 'evil:2' }, creator.token)).toMatchObject({ status: 403 });
+    expect(await panel.put(url, { dockerImage: null }, creator.token)).toMatchObject({
+      status: 200,
+      body: { data: { dockerImage: null } },
+    });
+    expect(await panel.put(url, { dockerImage: other.dockerImage }, creator.token)).toMatchObject({
+      status: 403,
+    });
+  });
+
+  test('more databases than five take admin.write or a role with server.update', async () => {
+    expect(await create({ databaseLimit: 6 })).toMatchObject({ status: 403 });
+    expect((await created({ databaseLimit: 0 })).databaseLimit).toBe(0);
+    const server = await created();
+    expect(server.databaseLimit).toBe(5);
+    const url = `/api/servers/${server.id}`;
+    expect(await panel.put(url, { databaseLimit: 6 }, creator.token)).toMatchObject({ status: 403 });
+    const support = await panel.createUser(['server.read', 'server.update']);
+    expect(await panel.put(url, { databaseLimit: 100 }, support.token)).toMatchObject({
+      status: 200,
+      body: { data: { databaseLimit: 100 } },
+    });
+    expect((await created({ databaseLimit: 6 }, administrator.token)).databaseLimit).toBe(6);
+  });
+});
+
 describe('create', () => {
   test('answers the server as get shows it', async () => {
     const server = await created({
@@ -139,6 +284,7 @@ describe('create', () => {
       name: 'a server',
       description: 'Main lobby server',
       ownerId: creator.id,
+      owner: { id: creator.id, username: creator.username },
       node: { id: node.id, hostname: 'node.example.com' },
       template: { id: templateId, dockerImage: 'debian:bookworm-slim' },
       status: 'stopped',
@@ -181,6 +327,9 @@ describe('create', () => {
     ['a NUL in the environment', { environment: { MEMORY: 'a\u0000b' } }],
     ['a location where the node is not', { locationId: 'elsewhere' }],
     ['an unknown restart policy', { restartPolicy: 'sometimes' }],
+    ['an image that is none', { dockerImage: '$(reboot)' }],
+    ['too many databases', { databaseLimit: 101 }],
+    ['an address without a pool', { primaryIp: '192.0.2.2' }],
   ])('with %s is 400', async (_what, fields) => {
     expect(await create(fields)).toMatchObject({
       status: 400,
@@ -448,7 +597,7 @@ describe('delete', () => {
     await created({ portBindings: { 25565: 42_000 } });
   });
 
-  test('a server that runs is 409, an installed one of a node that is away is 503', async () => {
+  test('a server that runs is 409, an installed one of a node that is away goes later', async () => {
     const base = { nodeId: node.id, ownerId: creator.id, templateId };
     const running = await insertServer(panel, { ...base, status: 'running' });
     expect(await panel.delete(`/api/servers/${running.id}`, creator.token)).toMatchObject({
@@ -456,10 +605,9 @@ describe('delete', () => {
       body: { code: 'server.not_stopped' },
     });
     const installed = await insertServer(panel, base);
-    expect(await panel.delete(`/api/servers/${installed.id}`, creator.token)).toMatchObject({
-      status: 503,
-      body: { code: 'node.offline' },
-    });
-    expect(await storedServer(panel, installed.id)).toMatchObject({ activeAction: null });
+    const url = `/api/servers/${installed.id}`;
+    expect(await panel.delete(url, creator.token)).toMatchObject({ status: 200 });
+    const { body: shown } = await panel.get(url, creator.token);
+    expect(shown.data.deletionRequestedAt).toEqual(expect.any(String));
   });
 });

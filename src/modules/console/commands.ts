@@ -1,9 +1,12 @@
 import { randomUUID } from 'node:crypto';
+import type { Pool } from 'pg';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { ServerStatus } from '../../generated/prisma/enums.js';
 import type { Actor } from '../../lib/actor.js';
+import { recordAudit } from '../../lib/audit.js';
 import { AppError } from '../../lib/errors.js';
-import { Capability } from '../../protocol/agent-messages.js';
+import { inTransaction } from '../../lib/transaction.js';
+import { Capability, type PanelMessage } from '../../protocol/agent-messages.js';
 import { CONSOLE_COMMAND_MAX_LENGTH } from '../../protocol/limits.js';
 import type { AccessibleServer, ServerAccess } from '../servers/access.js';
 
@@ -19,10 +22,14 @@ export interface ConsoleCommands {
   sendInput(actor: Actor, serverId: string, data: string): Promise<void>;
 }
 
+const FIRST_WORD_MAX_LENGTH = 64;
+
 export function createCommands({
+  pool,
   access,
   agents,
 }: {
+  pool: Pool;
   access: ServerAccess;
   agents: AgentGateway;
 }): ConsoleCommands {
@@ -35,12 +42,31 @@ export function createCommands({
     return server;
   }
 
+  /** It is in the audit log if, and only if, it was handed to the agent. */
+  async function send(
+    actor: Actor,
+    { id, name, nodeId }: AccessibleServer,
+    text: string,
+    message: PanelMessage,
+  ): Promise<void> {
+    await inTransaction(pool, async (client) => {
+      await recordAudit(client, actor, {
+        action: 'server.command',
+        resourceType: 'server',
+        resourceId: id,
+        serverId: id,
+        metadata: { serverName: name, ...describe(text) },
+      });
+      agents.send(nodeId, message);
+    });
+  }
+
   return {
     async sendCommand(actor, serverId, command) {
       const server = await authorise(actor, serverId, command);
       if (/[\r\n]/.test(command)) throw new AppError('request.invalid', 'Send one command at a time.');
       const withId = agents.hasCapability(server.nodeId, Capability.commandResults);
-      agents.send(server.nodeId, {
+      await send(actor, server, command, {
         type: 'execute_command',
         serverId,
         serverUuid: server.uuid,
@@ -57,7 +83,13 @@ export function createCommands({
           `A command has at most ${CONSOLE_COMMAND_MAX_LENGTH - 1} characters.`,
         );
       }
-      agents.send(server.nodeId, { type: 'console_input', serverId, data: line });
+      await send(actor, server, data, { type: 'console_input', serverId, data: line });
     },
   };
+}
+
+/** Passwords are typed into consoles: no more than what kind of a command it was. */
+function describe(text: string): { command: string; length: number } {
+  const [firstWord = ''] = text.trim().split(/\s/, 1);
+  return { command: firstWord.slice(0, FIRST_WORD_MAX_LENGTH).toWellFormed(), length: text.trim().length };
 }

@@ -92,7 +92,7 @@ export function createConsole({ pool, agents, access, bus, log }: ServerConsoleO
   }
 
   return {
-    ...createCommands({ access, agents }),
+    ...createCommands({ pool, access, agents }),
     record,
     recordGap: record,
     async resumePoints(serverIds) {

@@ -1,26 +1,30 @@
 import type { Pool } from 'pg';
 import type { ServerStatus } from '../../generated/prisma/enums.js';
-import { type Actor, hasPermission } from '../../lib/actor.js';
+import { type Actor, hasPermission, isLetThrough } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
-import { isGranted, type Permission } from '../../lib/permissions.js';
+import { covers, isGranted, isRoleOnly, type Permission } from '../../lib/permissions.js';
 
 /** A server as far as rights need it. */
 export interface AccessibleServer {
   id: string;
   uuid: string;
+  name: string;
   nodeId: string;
   ownerId: string;
   status: ServerStatus;
   suspendedAt: Date | null;
+  deletionRequestedAt: Date | null;
 }
 
 export interface ServerAccess {
   /**
    * The server, if the actor may do this to it. Who may not even read it is told `server.not_found`, as for an
    * id that does not exist; who may read it but not do this, `permission.denied`; when it is suspended and
-   * the action is blocked by that, `server.suspended`.
+   * the action is blocked by that, `server.suspended`; when it is about to be deleted, `server.being_deleted`.
    */
   authorise(actor: Actor, serverId: string, permission: Permission): Promise<AccessibleServer>;
+  /** The entries of a list of rights that the actor does not hold on the server himself. */
+  notHeldOn(actor: Actor, server: AccessibleServer, entries: readonly string[]): Promise<string[]>;
 }
 
 /** What suspension does not block. */
@@ -32,33 +36,70 @@ const READ_ONLY: ReadonlySet<Permission> = new Set<Permission>([
   'task.read',
   'database.read',
   'member.read',
+  'activity.read',
 ]);
 
+/** What suspension does not block for those who may suspend. */
+const DESPITE_SUSPENSION: ReadonlySet<Permission> = new Set<Permission>(['server.suspend', 'server.delete']);
+
 const LOAD = `
-  SELECT s."id", s."uuid", s."nodeId", s."ownerId", s."status", s."suspendedAt", a."permissions" AS "memberPermissions"
+  SELECT s."id", s."uuid", s."name", s."nodeId", s."ownerId", s."status", s."suspendedAt",
+    s."deletionRequestedAt", a."permissions" AS "memberPermissions"
   FROM "Server" s
   LEFT JOIN "ServerAccess" a ON a."serverId" = s."id" AND a."userId" = $2
   WHERE s."id" = $1`;
 
+type Row = AccessibleServer & { memberPermissions: string[] | null };
+
 export function createServerAccess({ pool }: { pool: Pool }): ServerAccess {
+  async function load(actor: Actor, serverId: string): Promise<Row> {
+    const userId = actor.kind === 'user' ? actor.userId : null;
+    const { rows } = await pool.query<Row>({
+      name: 'server-access',
+      text: LOAD,
+      values: [serverId, userId],
+    });
+    if (!rows[0]) throw new AppError('server.not_found');
+    return rows[0];
+  }
+
   return {
     async authorise(actor, serverId, permission) {
-      const userId = actor.kind === 'user' ? actor.userId : null;
-      const { rows } = await pool.query<AccessibleServer & { memberPermissions: string[] | null }>(LOAD, [
-        serverId,
-        userId,
-      ]);
-      const row = rows[0];
-      if (!row) throw new AppError('server.not_found');
-      const { memberPermissions, ...server } = row;
+      const { memberPermissions, ...server } = await load(actor, serverId);
       const members = new Set(memberPermissions ?? []);
-      const may = (wanted: Permission) =>
-        hasPermission(actor, wanted) || server.ownerId === userId || isGranted(members, wanted);
-      // Any right on a server implies seeing that it exists only through server.read.
-      if (!may('server.read')) throw new AppError('server.not_found');
-      if (!may(permission)) throw new AppError('permission.denied');
-      if (server.suspendedAt && !READ_ONLY.has(permission)) throw new AppError('server.suspended');
+      const may = (wanted: Permission) => {
+        if (hasPermission(actor, wanted)) return true;
+        const isOwnersOrMembers = isOwner(actor, server) || isGranted(members, wanted);
+        return isOwnersOrMembers && !isRoleOnly(wanted) && isLetThrough(actor, wanted);
+      };
+      if (!may(permission)) throw new AppError(may('server.read') ? 'permission.denied' : 'server.not_found');
+      requireUsable(actor, server, permission);
       return server;
     },
+
+    async notHeldOn(actor, { id }, entries) {
+      const { memberPermissions, ...server } = await load(actor, id);
+      if (actor.kind === 'system') return [];
+      const held = isOwner(actor, server)
+        ? new Set(['*'])
+        : new Set([...actor.permissions, ...(memberPermissions ?? [])]);
+      const { narrowedTo } = actor;
+      return entries.filter(
+        (entry) => !covers(held, entry) || (narrowedTo !== null && !covers(narrowedTo, entry)),
+      );
+    },
   };
+}
+
+function isOwner(actor: Actor, { ownerId }: AccessibleServer): boolean {
+  return actor.kind === 'user' && actor.userId === ownerId;
+}
+
+function requireUsable(actor: Actor, server: AccessibleServer, permission: Permission): void {
+  if (READ_ONLY.has(permission)) return;
+  if (server.deletionRequestedAt && permission !== 'server.delete') {
+    throw new AppError('server.being_deleted');
+  }
+  const isExempt = DESPITE_SUSPENSION.has(permission) && hasPermission(actor, 'server.suspend');
+  if (server.suspendedAt && !isExempt) throw new AppError('server.suspended');
 }

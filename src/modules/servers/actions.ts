@@ -31,6 +31,8 @@ export interface Order {
 /** The server with the action begun; throws what is in the way of it. */
 export function begin(server: ServerState, order: Order): ServerState {
   if (server.suspendedAt && order.whileSuspended === 'blocked') throw new AppError('server.suspended');
+  const isOnlyStopped = order.verb === 'stop' || order.verb === 'kill';
+  if (server.deletionRequestedAt && !isOnlyStopped) throw new AppError('server.being_deleted');
   if (order.verb === 'kill') return beginKill(server, order);
   if (isBusy(server, order.now)) throw new AppError('server.busy');
   requireStatus(server, order);

@@ -1,6 +1,6 @@
 import type { Prisma } from '../../generated/prisma/client.js';
 import { AppError } from '../../lib/errors.js';
-import type { LockedNode } from './capacity.js';
+import { EVERY_ADDRESS, type LockedNode } from './capacity.js';
 
 export interface PortRequest {
   primaryPort: number;
@@ -13,21 +13,52 @@ export interface PortRequest {
 
 export interface PortChoice {
   containerPort: number;
+  hostIp: string;
   hostPort: number;
   isPrimary: boolean;
 }
 
-/** Chooses the host ports of a new server. The node is locked, so what is free now is free at the commit. */
+/**
+ * Chooses the host ports of a new server. The node is locked, so what is free now is free at the commit.
+ * @param ipAddress Of a server with an address of its own: its ports are ports of that address.
+ */
 export async function choosePorts(
   transaction: Prisma.TransactionClient,
   node: LockedNode,
-  request: PortRequest,
+  { ipAddress, ...request }: PortRequest & { ipAddress: string | null },
 ): Promise<PortChoice[]> {
+  if (ipAddress !== null) return ownPorts(ipAddress, request);
+  return assignPorts(node, await takenPorts(transaction, node.id), request);
+}
+
+/**
+ * Gives a server ports on another node, which is locked: the same where they are free, others where they are not.
+ * In the node's own network there are no others.
+ */
+export async function movePorts(
+  transaction: Prisma.TransactionClient,
+  target: LockedNode,
+  server: { serverId: string; networkMode: string; ipAddress: string | null },
+): Promise<void> {
+  const { serverId, networkMode, ipAddress } = server;
+  const ports = await transaction.allocation.findMany({ where: { serverId }, orderBy: { hostPort: 'asc' } });
+  const taken = await takenPorts(transaction, target.id);
+  for (const { id, hostPort, containerPort } of ports) {
+    const place =
+      ipAddress === null
+        ? { hostIp: EVERY_ADDRESS, hostPort: takeFree(target, taken, hostPort, { networkMode }) }
+        : { hostIp: ipAddress, hostPort: containerPort };
+    await transaction.allocation.update({ where: { id }, data: { ...place, nodeId: target.id } });
+  }
+}
+
+/** The ports of a node that servers hold. Those on addresses of pools are nobody else's business. */
+async function takenPorts(transaction: Prisma.TransactionClient, nodeId: string): Promise<Set<number>> {
   const rows = await transaction.allocation.findMany({
-    where: { nodeId: node.id },
+    where: { nodeId, hostIp: EVERY_ADDRESS },
     select: { hostPort: true },
   });
-  return assignPorts(node, new Set(rows.map(({ hostPort }) => hostPort)), request);
+  return new Set(rows.map(({ hostPort }) => hostPort));
 }
 
 type PortRange = Pick<LockedNode, 'portRangeStart' | 'portRangeEnd'>;
@@ -39,7 +70,25 @@ export function assignPorts(node: PortRange, taken: Set<number>, request: PortRe
     takeExplicit(node, taken, { containerPort, hostPort, request });
   return containerPorts(request).map((containerPort) => ({
     containerPort,
+    hostIp: EVERY_ADDRESS,
     hostPort: explicit.get(containerPort) ?? takeFree(node, taken, containerPort, request),
+    isPrimary: containerPort === request.primaryPort,
+  }));
+}
+
+/** Nothing is published: whoever knows the address reaches the container's ports themselves. */
+function ownPorts(hostIp: string, request: PortRequest): PortChoice[] {
+  for (const [containerPort, hostPort] of explicitPorts(request)) {
+    if (containerPort === hostPort) continue;
+    throw new AppError(
+      'request.invalid',
+      `portBindings: in the network "${request.networkMode}" container and host ports are the same.`,
+    );
+  }
+  return containerPorts(request).map((containerPort) => ({
+    containerPort,
+    hostIp,
+    hostPort: containerPort,
     isPrimary: containerPort === request.primaryPort,
   }));
 }
@@ -75,22 +124,38 @@ function takeExplicit(
   taken.add(hostPort);
 }
 
-function takeFree(node: PortRange, taken: Set<number>, wanted: number, request: PortRequest): number {
+function takeFree(
+  node: PortRange,
+  taken: Set<number>,
+  wanted: number,
+  request: Pick<PortRequest, 'networkMode'>,
+): number {
   if (request.networkMode === 'host') requireInRange(node, wanted);
-  const { portRangeStart: start, portRangeEnd: end } = node;
+  const port = findFree(node, taken, wanted);
+  if (request.networkMode === 'host' && port !== wanted) throw portTaken(wanted);
+  if (port === null) {
+    throw new AppError(
+      'node.insufficient_resources',
+      'Node does not have enough resources: no port is left.',
+    );
+  }
+  taken.add(port);
+  return port;
+}
+
+/** The wanted port, or the next free one above it, or else the first from the start of the range. */
+function findFree(
+  { portRangeStart: start, portRangeEnd: end }: PortRange,
+  taken: ReadonlySet<number>,
+  wanted: number,
+): number | null {
   const size = end - start + 1;
   const first = wanted >= start && wanted <= end ? wanted : start;
-  // From the wanted port up, and then from the start of the range.
   for (let step = 0; step < size; step += 1) {
     const port = start + ((first - start + step) % size);
-    if (taken.has(port)) {
-      if (request.networkMode === 'host') throw portTaken(port);
-      continue;
-    }
-    taken.add(port);
-    return port;
+    if (!taken.has(port)) return port;
   }
-  throw new AppError('node.insufficient_resources', 'Node does not have enough resources: no port is left.');
+  return null;
 }
 
 function requireInRange({ portRangeStart, portRangeEnd }: PortRange, port: number): void {

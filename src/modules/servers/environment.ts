@@ -17,7 +17,8 @@ const FREE_NAMES = ['MEMORY', 'PORT'];
 /**
  * Throws unless the environment of a server fits its template: only names that the template declares, every
  * required one with a value, each value as its rules say.
- * @param current What the server has so far: a value that only administrators may set may stay what it is.
+ * @param current What the server has so far: a value that only administrators may set may stay what it is, and so
+ * may one of a variable that the template does not declare any more.
  */
 export function checkEnvironment(options: {
   actor: Actor;
@@ -25,8 +26,8 @@ export function checkEnvironment(options: {
   environment: Readonly<Record<string, string>>;
   current?: Readonly<Record<string, string>>;
 }): void {
-  const { template, environment } = options;
-  refuseUnknown(template, environment);
+  const { template, environment, current = {} } = options;
+  refuseUnknown(template, environment, current);
   requireAll(template, environment);
   for (const variable of template.variables) {
     const value = own(environment, variable.name);
@@ -38,14 +39,33 @@ export function checkEnvironment(options: {
   }
 }
 
-function refuseUnknown(template: VariableDeclarations, environment: Readonly<Record<string, string>>): void {
-  const known = new Set([
+/** Of an environment, what the template (still) has a meaning for. */
+export function declaredValues(
+  template: VariableDeclarations,
+  environment: Readonly<Record<string, string>>,
+): Record<string, string> {
+  const known = declaredNames(template);
+  return Object.fromEntries(Object.entries(environment).filter(([name]) => known.has(name)));
+}
+
+function declaredNames(template: VariableDeclarations): Set<string> {
+  return new Set([
     ...FREE_NAMES,
     ...template.requiredVariables,
     ...template.variables.map(({ name }) => name),
     ...Object.keys(template.environment),
   ]);
-  const unknown = Object.keys(environment).filter((name) => !known.has(name));
+}
+
+function refuseUnknown(
+  template: VariableDeclarations,
+  environment: Readonly<Record<string, string>>,
+  current: Readonly<Record<string, string>>,
+): void {
+  const known = declaredNames(template);
+  const unknown = Object.keys(environment).filter(
+    (name) => !known.has(name) && own(environment, name) !== own(current, name),
+  );
   if (unknown.length === 0) return;
   throw new AppError(
     'server.variable_invalid',

@@ -43,7 +43,8 @@ function desiredAfter(server: ServerState, state: ServerObservation['state']): S
   if (isChange && state === 'stopped' && server.activeAction !== 'restart') return 'stopped';
   const wasDown = server.status === 'stopped' || server.status === 'crashed';
   const isAskedToStop = server.activeAction === 'stop' || server.activeAction === 'kill';
-  if (wasDown && (state === 'starting' || state === 'running') && !isAskedToStop) return 'running';
+  const mayRun = !isAskedToStop && !server.suspendedAt && !server.deletionRequestedAt;
+  if (wasDown && (state === 'starting' || state === 'running') && mayRun) return 'running';
   return server.desiredState;
 }
 

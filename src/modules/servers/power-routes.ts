@@ -26,6 +26,25 @@ export const powerRoutes: FastifyPluginAsyncZod<{ servers: Servers }> = async (a
   );
 
   app.post(
+    '/:serverId/reinstall',
+    {
+      config: { access: 'server.install' },
+      schema: {
+        tags,
+        summary: 'Install a server once more',
+        description: 'Over the files that are there; what the installation does not write stays.',
+        params: ServerParams,
+        body: EmptyBody,
+        response: { 200: InstallResponse },
+      },
+    },
+    async ({ actor, params: { serverId } }) => {
+      await servers.reinstall(actor, serverId);
+      return { success: true as const, message: 'Reinstallation started', serverId };
+    },
+  );
+
+  app.post(
     '/:serverId/stop',
     {
       config: { access: 'server.stop' },

@@ -2,12 +2,13 @@ import { randomUUID } from 'node:crypto';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
+import { withoutUndefined } from '../../lib/without-undefined.js';
 import { Capability, PanelMessage } from '../../protocol/agent-messages.js';
 import { PANEL_FRAME_MAX_BYTES } from '../../protocol/limits.js';
 import type { ServerAccess } from './access.js';
 import { begin, type PowerVerb, STOP_TIMEOUT_SECONDS } from './actions.js';
 import type { Specifications } from './specification.js';
-import type { ServerState, ServerStates } from './state.js';
+import type { ServerState, ServerStates, StateAudit } from './state.js';
 
 export interface Power {
   /** Resolves when the command has been handed to the agent. */
@@ -17,24 +18,36 @@ export interface Power {
     verb: PowerVerb,
     options?: { timeoutSeconds?: number | undefined },
   ): Promise<void>;
+  /** Installs once more, over what is there. */
+  reinstall(actor: Actor, serverId: string): Promise<void>;
 }
 
 export interface PowerOrder {
+  /** Who is written into the audit log. Nobody asks here whether he may. */
+  actor: Actor;
   serverId: string;
   nodeId: string;
   verb: PowerVerb;
+  /** What the audit log calls it, when not by its verb, and why it was done. */
+  action?: `server.${string}`;
+  because?: string;
   timeoutSeconds?: number | undefined;
   whileSuspended?: 'allowed' | 'blocked';
 }
 
-type GiveOrder = (order: PowerOrder) => Promise<void>;
+export type GiveOrder = (order: PowerOrder) => Promise<void>;
 
 /** For users: asks whether they may. */
 export function createPower({ access, order }: { access: ServerAccess; order: GiveOrder }): Power {
   return {
     async power(actor, serverId, verb, options) {
       const server = await access.authorise(actor, serverId, `server.${verb}`);
-      await order({ serverId, nodeId: server.nodeId, verb, timeoutSeconds: options?.timeoutSeconds });
+      const { nodeId } = server;
+      await order({ actor, serverId, nodeId, verb, timeoutSeconds: options?.timeoutSeconds });
+    },
+    async reinstall(actor, serverId) {
+      const { nodeId } = await access.authorise(actor, serverId, 'server.install');
+      await order({ actor, serverId, nodeId, verb: 'install', action: 'server.reinstall' });
     },
   };
 }
@@ -59,21 +72,33 @@ export function createPowerOrders({
     // Before the action is taken: between taking it and handing it over nothing may come in between.
     const message = await commandMessage({ serverId, nodeId, verb, commandId, timeoutSeconds });
     requireAcceptable(message);
-    const changed = await states.change(serverId, (server) =>
-      begin(server, {
-        verb,
-        commandId,
-        timeoutSeconds,
-        hasCrashPolicy: agents.hasCapability(nodeId, Capability.crashPolicy),
-        whileSuspended: options.whileSuspended ?? 'blocked',
-        now: new Date(),
-      }),
+    requireNetworks(message, agents.hasCapability(nodeId, Capability.networks));
+    const entry = auditEntry(verb, options);
+    const changed = await states.change(
+      serverId,
+      (server) => {
+        // Given to another node this very moment.
+        if (server.nodeId !== nodeId) throw new AppError('server.busy');
+        return begin(server, {
+          verb,
+          commandId,
+          timeoutSeconds,
+          hasCrashPolicy: agents.hasCapability(nodeId, Capability.crashPolicy),
+          whileSuspended: options.whileSuspended ?? 'blocked',
+          now: new Date(),
+        });
+      },
+      { actor: options.actor, entry },
     );
     if (!changed) throw new AppError('server.not_found');
     try {
       agents.send(nodeId, message);
     } catch (error) {
-      await states.change(serverId, (server) => takeBack(server, changed, commandId));
+      const metadata = { ...entry.metadata, takenBack: 'The node went offline.' };
+      await states.change(serverId, (server) => takeBack(server, changed, commandId), {
+        actor: options.actor,
+        entry: { ...entry, metadata },
+      });
       throw error;
     }
   };
@@ -107,6 +132,15 @@ export function createPowerOrders({
   }
 }
 
+/** Without it the game would run, without the address that its players know. */
+function requireNetworks(message: PanelMessage, hasNetworks: boolean): void {
+  if (hasNetworks || !('network' in message) || !message.network) return;
+  throw new AppError(
+    'agent.rejected',
+    'The agent of this node is too old for servers with an address of their own: update it.',
+  );
+}
+
 /** An agent drops what is too long for it and says nothing: values can make a command longer than any template. */
 function requireAcceptable(message: PanelMessage): void {
   const issue = PanelMessage.safeParse(message).error?.issues[0];
@@ -116,11 +150,20 @@ function requireAcceptable(message: PanelMessage): void {
   throw new AppError('server.variable_invalid', `The values of the variables do not fit: ${problem}`);
 }
 
+function auditEntry(
+  verb: PowerVerb,
+  { action, because, timeoutSeconds }: Pick<PowerOrder, 'action' | 'because' | 'timeoutSeconds'>,
+): StateAudit['entry'] {
+  return { action: action ?? `server.${verb}`, metadata: withoutUndefined({ because, timeoutSeconds }) };
+}
+
+/** As it was, but for what somebody else has done to it meanwhile. */
 function takeBack(
   server: ServerState,
   { before, after }: { before: ServerState; after: ServerState },
   commandId: string,
 ): ServerState | null {
   const isOurs = after.activeCommandId === commandId && server.activeCommandId === commandId;
-  return isOurs ? before : null;
+  const { suspendedAt, suspendedByUserId, suspensionReason, deletionRequestedAt } = server;
+  return isOurs ? { ...before, suspendedAt, suspendedByUserId, suspensionReason, deletionRequestedAt } : null;
 }

@@ -1,13 +1,17 @@
+import { SYSTEM_ACTOR } from '../../lib/actor.js';
 import type { Log } from '../../lib/log.js';
 import type { InventoryEntry } from '../../protocol/agent-messages.js';
 import { observe } from './observation.js';
-import type { PowerOrder } from './power.js';
+import type { GiveOrder } from './power.js';
+import type { RemovedServers } from './removed-servers.js';
+import type { RequestedRemoval } from './requested-removal.js';
 import { NO_ACTION, type ServerState, type ServerStates } from './state.js';
 
 export interface Reconciliation {
   /**
    * Holds what the agent has against what the panel thinks: what the agent says is written, what is wanted is asked
-   * for again. Answers the ids that it named although they are not its own; they are left alone.
+   * for again, what was deleted while the node was away goes now. Answers the ids that it named although they are not
+   * its own; they are left alone.
    * @param commandsBefore Commands under way when the agent connected: later ones it answers by itself.
    */
   reconcile(
@@ -21,11 +25,14 @@ type FollowUp = 'start' | 'stop' | 'kill' | null;
 
 export interface ReconciliationDependencies {
   states: ServerStates;
-  order: (order: PowerOrder) => Promise<void>;
+  order: GiveOrder;
+  removedServers: RemovedServers;
+  requestedRemoval: RequestedRemoval;
   log: Log;
 }
 
-export function createReconciliation({ states, order, log }: ReconciliationDependencies): Reconciliation {
+export function createReconciliation(dependencies: ReconciliationDependencies): Reconciliation {
+  const { states, order, removedServers, requestedRemoval, log } = dependencies;
   return {
     async reconcile(nodeId, inventory, commandsBefore) {
       const entries = new Map(inventory.map((entry) => [entry.serverId, entry]));
@@ -40,14 +47,23 @@ export function createReconciliation({ states, order, log }: ReconciliationDepen
         });
         if (followUp) await follow(known.id, nodeId, followUp);
       }
-      return [...entries.keys()];
+      const removed = await removedServers.clearListed(nodeId, new Set(entries.keys()));
+      await requestedRemoval.removeRequested(new Date());
+      return [...entries.keys()].filter((serverId) => !removed.has(serverId));
     },
   };
 
   async function follow(serverId: string, nodeId: string, verb: Exclude<FollowUp, null>): Promise<void> {
     log.info({ serverId, nodeId, verb }, 'a server is not as it is wanted after its node came back');
     try {
-      await order({ serverId, nodeId, verb, whileSuspended: verb === 'start' ? 'blocked' : 'allowed' });
+      await order({
+        actor: SYSTEM_ACTOR,
+        serverId,
+        nodeId,
+        verb,
+        because: 'The node came back.',
+        whileSuspended: verb === 'start' ? 'blocked' : 'allowed',
+      });
     } catch (error) {
       log.warn({ serverId, nodeId, verb, err: error }, 'could not bring a server to what is wanted');
     }

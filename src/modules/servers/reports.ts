@@ -5,6 +5,7 @@ import { giveUp } from './actions.js';
 import { observe } from './observation.js';
 import type { CommandResults } from './results.js';
 import { NO_ACTION, type ServerState, type ServerStates } from './state.js';
+import type { StopIfBlocked } from './stop-if-blocked.js';
 
 export interface ServerReports {
   /** False when the server is not on this node or cannot have come to this state: nothing was changed. */
@@ -24,10 +25,12 @@ export interface ReportDependencies {
   pool: Pool;
   states: ServerStates;
   results: CommandResults;
+  stopIfBlocked: StopIfBlocked;
   log: Log;
 }
 
-export function createServerReports({ pool, states, results, log }: ReportDependencies): ServerReports {
+export function createServerReports(dependencies: ReportDependencies): ServerReports {
+  const { pool, states, results, stopIfBlocked, log } = dependencies;
   return {
     async recordState(nodeId, { serverId, state, ...rest }) {
       // The panel's alone: no agent sets it, and none can clear it either.
@@ -39,6 +42,8 @@ export function createServerReports({ pool, states, results, log }: ReportDepend
       if (changed && changed.before.status !== state) {
         log.info({ serverId, nodeId, from: changed.before.status, to: state }, 'server state changed');
       }
+      // It was suspended while it started.
+      if (changed) await stopIfBlocked(changed.after);
       return changed !== null;
     },
 

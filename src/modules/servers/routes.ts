@@ -1,16 +1,23 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { pageBody } from '../../lib/schemas.js';
+import { allocationRoutes } from './allocation-routes.js';
+import { cloneRoutes } from './clone-routes.js';
+import { crashPolicyRoutes } from './crash-policy-routes.js';
+import { ownerRoutes } from './owner-routes.js';
 import { powerRoutes } from './power-routes.js';
+import { removalRoutes } from './removal-routes.js';
 import {
   CreateServerBody,
   ListServersQuery,
-  MessageResponse,
   ServerParams,
   ServerResponse,
   ServersResponse,
   UpdateServerBody,
 } from './schemas.js';
 import type { Servers } from './service.js';
+import { suspensionRoutes } from './suspension-routes.js';
+import { transferRoutes } from './transfer-routes.js';
+import { variablesRoutes } from './variables-routes.js';
 
 const tags = ['Servers'];
 
@@ -22,6 +29,7 @@ export const serverRoutes: FastifyPluginAsyncZod<{ servers: Servers }> = async (
       schema: {
         tags,
         summary: 'List servers',
+        description: 'Those that the caller may read; oldest first, when no `sort` is given.',
         querystring: ListServersQuery,
         response: { 200: ServersResponse },
       },
@@ -48,7 +56,9 @@ export const serverRoutes: FastifyPluginAsyncZod<{ servers: Servers }> = async (
       schema: {
         tags,
         summary: 'Create a server',
-        description: 'Reserves memory, CPU, disk and ports on the node. Install the server next.',
+        description:
+          'Reserves memory, CPU, disk, ports and, in the network of an IP pool, an address on the node. Without a `nodeId` ' +
+          'that is the online node with the largest share of its memory left. Install the server next.',
         body: CreateServerBody,
         response: { 201: ServerResponse },
       },
@@ -78,22 +88,13 @@ export const serverRoutes: FastifyPluginAsyncZod<{ servers: Servers }> = async (
     }),
   );
 
-  app.delete(
-    '/:serverId',
-    {
-      config: { access: 'server.delete' },
-      schema: {
-        tags,
-        summary: 'Delete a server and its files',
-        params: ServerParams,
-        response: { 200: MessageResponse },
-      },
-    },
-    async ({ actor, params }) => {
-      await servers.delete(actor, params.serverId);
-      return { success: true as const, message: 'Server deleted successfully' };
-    },
-  );
-
   await app.register(powerRoutes, { servers });
+  await app.register(allocationRoutes, { servers });
+  await app.register(crashPolicyRoutes, { servers });
+  await app.register(ownerRoutes, { servers });
+  await app.register(removalRoutes, { servers });
+  await app.register(suspensionRoutes, { servers });
+  await app.register(variablesRoutes, { servers });
+  await app.register(cloneRoutes, { servers });
+  await app.register(transferRoutes, { servers });
 };

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { DockerImage } from '../../lib/docker-image.js';
 import {
   Description,
   Id,
@@ -19,6 +20,9 @@ const ENVIRONMENT_MAX = 200;
 const ENVIRONMENT_VALUE_MAX_LENGTH = 8192;
 const STOP_TIMEOUT_MAX_SECONDS = 3600;
 const CRASHES_MAX = 1000;
+const DATABASES_MAX = 100;
+const SEARCH_MAX_LENGTH = 100;
+const ADDRESS_MAX_LENGTH = 45;
 
 const Port = wholeNumber({ min: 1, max: 65_535 });
 const ContainerPort = z
@@ -38,13 +42,15 @@ const EnvironmentVariables = z
 const Memory = wholeNumber({ min: MEMORY_MIN_MB });
 const CpuCores = z.number().min(0.01).max(CPU_CORES_MAX);
 const Disk = wholeNumber({ min: 1 });
+const DatabaseLimit = wholeNumber({ max: DATABASES_MAX });
 
 export const CreateServerBody = z.strictObject({
   name: Name,
   description: Description.optional(),
   templateId: Id,
-  nodeId: Id,
-  /** When given, the node has to be there. */
+  /** Left out, the online node with the most room is chosen. */
+  nodeId: Id.optional(),
+  /** Where that node has to be. */
   locationId: Id.optional(),
   /** For another user: takes `admin.write`. */
   ownerId: Id.optional(),
@@ -53,7 +59,7 @@ export const CreateServerBody = z.strictObject({
   allocatedDiskMb: Disk,
   /** Where the game listens inside its container; left out, the template's first port. */
   primaryPort: Port.optional(),
-  /** Container port → host port. */
+  /** Container port → host port; the same port twice for a server with an address of its own. */
   portBindings: z
     .record(ContainerPort, Port)
     .refine(
@@ -61,8 +67,15 @@ export const CreateServerBody = z.strictObject({
       `takes at most ${PORT_BINDINGS_MAX} ports`,
     )
     .optional(),
+  /** `bridge`, `host` (takes `admin.write`) or the network of one of the node's IP pools. */
   networkMode: NetworkMode.optional(),
+  /** The address of the pool to have; left out, the lowest that is free. */
+  primaryIp: z.string().min(1).max(ADDRESS_MAX_LENGTH).optional(),
   environment: EnvironmentVariables.optional(),
+  /** One of the template's images; any other takes `admin.write`. Left out: the template's own. */
+  dockerImage: DockerImage.optional(),
+  /** More than the default, 5, takes `admin.write` or a role with `server.update`. */
+  databaseLimit: DatabaseLimit.optional(),
   restartPolicy: RestartPolicy.optional(),
   maxCrashCount: wholeNumber({ max: CRASHES_MAX }).optional(),
 });
@@ -76,6 +89,10 @@ export const UpdateServerBody = z.strictObject({
   allocatedDiskMb: Disk.optional(),
   /** Replaces the whole environment; it counts from the next start. */
   environment: EnvironmentVariables.optional(),
+  /** One of the template's images; any other takes `admin.write`. Null: the template's own, whatever it is. */
+  dockerImage: DockerImage.nullable().optional(),
+  /** Takes `admin.write` or a role with `server.update`. */
+  databaseLimit: DatabaseLimit.optional(),
   restartPolicy: RestartPolicy.optional(),
   maxCrashCount: wholeNumber({ max: CRASHES_MAX }).optional(),
 });
@@ -85,6 +102,15 @@ export const ListServersQuery = z.strictObject({
   ...PageQuery.shape,
   nodeId: Id.optional(),
   status: ClientServerState.optional(),
+  ownerId: Id.optional(),
+  templateId: Id.optional(),
+  locationId: Id.optional(),
+  /** Part of the name, the description, the UUID or the id, in whatever case. */
+  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  sort: z
+    .enum(['name', 'status', 'createdAt', 'updatedAt', 'allocatedMemoryMb', 'cpuUsage', 'memoryUsageMb'])
+    .optional(),
+  order: z.enum(['asc', 'desc']).optional(),
 });
 export type ListServersQuery = z.output<typeof ListServersQuery>;
 
@@ -125,6 +151,7 @@ export type ServerSummary = z.output<typeof ServerSummary>;
 
 export const ServerDetail = z.object({
   ...common,
+  owner: z.object({ id: z.string(), username: z.string() }),
   node: z.object({ id: z.string(), name: z.string(), hostname: z.string() }),
   template: z.object({ id: z.string(), name: z.string(), dockerImage: z.string() }),
   desiredState: z.enum(['stopped', 'running']),
@@ -137,6 +164,11 @@ export const ServerDetail = z.object({
   environment: z.record(z.string(), z.string()),
   /** Container port → host port. */
   portBindings: z.record(z.string(), z.int()),
+  /** Of its own, in the network of an IP pool. */
+  ipAddress: z.string().nullable(),
+  /** Null: the template's. */
+  dockerImage: z.string().nullable(),
+  databaseLimit: z.int(),
   containerId: z.string().nullable(),
   networkSent: z.number(),
   networkReceived: z.number(),
@@ -146,7 +178,10 @@ export const ServerDetail = z.object({
   restartPolicy: RestartPolicy,
   maxCrashCount: z.int(),
   suspendedAt: Timestamp.nullable(),
+  suspendedByUserId: z.string().nullable(),
   suspensionReason: z.string().nullable(),
+  /** It goes when its node is back. */
+  deletionRequestedAt: Timestamp.nullable(),
 });
 export type ServerDetail = z.output<typeof ServerDetail>;
 

@@ -5,29 +5,32 @@ import type { Log } from '../../lib/log.js';
 import type { Nodes } from '../nodes/service.js';
 import type { ServerAccess } from './access.js';
 import { createServerChanges, type ServerChanges } from './changes.js';
-import { createServerCreation, type ServerCreation } from './creation.js';
+import { createServerCloning, type ServerCloning } from './clone.js';
+import { createServerCreation, createServerPlacer, type ServerCreation } from './creation.js';
+import { createServerLifecycle, type ServerLifecycle } from './lifecycle.js';
+import { createServerOwnership, type ServerOwnership } from './owner.js';
 import { createPlacement, type Placement } from './placement.js';
-import { createPower, createPowerOrders, type Power } from './power.js';
-import { createReconciliation, type Reconciliation } from './reconciliation.js';
-import { createServerRemoval, type ServerRemoval } from './removal.js';
-import { createServerReports, type ServerReports } from './reports.js';
-import { createCommandResults } from './results.js';
+import { createServerAllocations, type ServerAllocations } from './server-allocations.js';
 import { createSpecifications } from './specification.js';
-import { createServerStates } from './state.js';
+import { createServerTransfer, type ServerTransfer } from './transfer.js';
+import { createServerVariables, type ServerVariables } from './variables.js';
 import { createServerViews, type ServerViews } from './views.js';
 
-export interface Servers
-  extends ServerViews,
+interface ServerAdministration
+  extends Omit<ServerViews, 'show'>,
     ServerCreation,
+    ServerCloning,
+    ServerTransfer,
     ServerChanges,
-    ServerRemoval,
-    Power,
-    ServerReports,
-    Reconciliation,
+    ServerAllocations,
+    ServerVariables,
+    ServerOwnership,
     Placement {}
 
+export type Servers = ServerAdministration & ServerLifecycle['servers'];
+
 export function createServers({
-  database: { prisma, pool },
+  database,
   agents,
   access,
   nodes,
@@ -41,20 +44,23 @@ export function createServers({
   bus: Bus;
   log: Log;
 }): Servers {
-  const states = createServerStates({ pool, bus });
+  const { prisma, pool } = database;
   const views = createServerViews({ pool, nodes });
-  const results = createCommandResults();
-  // Requests that wait for the answer of an agent that has gone are answered now.
-  bus.on('node.disconnected', ({ nodeId }) => results.abandon(nodeId));
-  const order = createPowerOrders({ agents, states, specifications: createSpecifications({ prisma }) });
+  const specifications = createSpecifications({ prisma });
+  const lifecycle = createServerLifecycle({ database, agents, access, specifications, bus, log });
+  const { announceCrashPolicy } = lifecycle;
+  const place = createServerPlacer({ prisma, nodes, views });
   return {
-    ...views,
-    ...createServerCreation({ prisma, views }),
-    ...createServerChanges({ prisma, access, views }),
-    ...createServerRemoval({ pool, agents, access, bus, states, results }),
-    ...createPower({ access, order }),
-    ...createServerReports({ pool, states, results, log }),
-    ...createReconciliation({ states, order, log }),
+    list: views.list,
+    get: views.get,
+    ...createServerCreation({ place }),
+    ...createServerCloning({ prisma, access, place }),
+    ...createServerTransfer({ prisma, access, nodes, bus }),
+    ...createServerChanges({ prisma, access, views, announceCrashPolicy }),
+    ...createServerAllocations({ prisma, access }),
+    ...createServerVariables({ prisma, access, specifications }),
+    ...createServerOwnership({ prisma, access, views, bus }),
     ...createPlacement({ pool }),
+    ...lifecycle.servers,
   };
 }

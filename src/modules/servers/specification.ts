@@ -1,8 +1,9 @@
 import type { PrismaClient } from '../../generated/prisma/client.js';
 import { AppError } from '../../lib/errors.js';
-import { readTemplate, type TemplateColumns } from '../../lib/stored-template.js';
+import { type ConfigValue, readTemplate, type TemplateColumns } from '../../lib/stored-template.js';
 import { fixedValues, quoteWords, renderCommand, renderText } from '../../lib/templates.js';
-import type { ServerSpecification } from '../../protocol/agent-messages.js';
+import type { PortBinding, ServerNetwork, ServerSpecification } from '../../protocol/agent-messages.js';
+import { declaredValues, type VariableDeclarations } from './environment.js';
 import { shownRestartPolicy } from './restart-policy.js';
 
 export interface Specifications {
@@ -29,6 +30,7 @@ function load(prisma: PrismaClient, serverId: string) {
       template: true,
       node: { select: { runtime: true } },
       allocations: { orderBy: { hostPort: 'asc' } },
+      ipAddress: { include: { pool: true } },
     },
   });
 }
@@ -42,7 +44,7 @@ function specify(server: StoredServer): ServerSpecification {
     serverUuid: server.uuid,
     suspended: server.suspendedAt !== null,
     template: {
-      dockerImage: template.dockerImage,
+      dockerImage: server.dockerImage ?? template.dockerImage,
       startCommand: quoteWords(command),
       environment,
       stopCommand: template.stopCommand === null ? null : renderText(template.stopCommand, values),
@@ -51,6 +53,9 @@ function specify(server: StoredServer): ServerSpecification {
       installScript: template.installScript,
       startupDetection: template.startupDetection,
       dataPath: template.dataPath,
+      installShell: template.installShell,
+      installDataPath: template.installDataPath,
+      installAsRoot: template.installAsRoot,
     },
     environment,
     allocatedMemoryMb: server.allocatedMemoryMb,
@@ -60,27 +65,63 @@ function specify(server: StoredServer): ServerSpecification {
     networkMode: server.networkMode,
     command,
     containerName: server.containerName,
-    portBindings: server.allocations.map(({ hostIp, hostPort, containerPort }) => ({
-      hostIp,
-      hostPort,
-      containerPort,
-    })),
+    portBindings: publishedPorts(server),
     restartPolicy: shownRestartPolicy(server.restartPolicy),
     maxCrashCount: server.maxCrashCount,
+    configFiles: template.configFiles.map((file) => ({
+      ...file,
+      values: renderConfigValues(file.values, values),
+    })),
+    network: networkOf(server),
   };
+}
+
+/** A server with an address of its own is reached there: nothing of it is published on the node. */
+function publishedPorts(server: StoredServer): PortBinding[] {
+  if (server.ipAddress) return [];
+  return server.allocations.map(({ hostIp, hostPort, containerPort }) => ({
+    hostIp,
+    hostPort,
+    containerPort,
+  }));
+}
+
+function networkOf({ ipAddress }: StoredServer): ServerNetwork | null {
+  if (!ipAddress) return null;
+  const { networkName: name, driver, parentInterface, cidr, gateway } = ipAddress.pool;
+  return { name, driver, parentInterface, cidr, gateway, ipAddress: ipAddress.ip };
+}
+
+type ConfigValues = TemplateColumns['configFiles'][number]['values'];
+
+/** Values may have placeholders, also those of the inner maps; what they are looked up by has none. */
+function renderConfigValues(
+  configured: ConfigValues,
+  values: Readonly<Record<string, string>>,
+): ConfigValues {
+  const render = (value: ConfigValue) => (typeof value === 'string' ? renderText(value, values) : value);
+  return Object.fromEntries(
+    Object.entries(configured).map(([key, value]) => [
+      key,
+      typeof value === 'object'
+        ? Object.fromEntries(Object.entries(value).map(([match, inner]) => [match, render(inner)]))
+        : render(value),
+    ]),
+  );
 }
 
 /** The values of placeholders, and what the server's processes see as environment variables. */
 function renderEnvironment(
   server: StoredServer,
-  template: Pick<TemplateColumns, 'environment' | 'variables'>,
+  template: VariableDeclarations,
 ): {
   values: Record<string, string>;
   environment: Record<string, string>;
 } {
-  const given = server.environment as Record<string, string>;
+  const given = declaredValues(template, server.environment as Record<string, string>);
   const builtIn = {
     MEMORY: given.MEMORY || `${server.allocatedMemoryMb}M`,
+    MEMORY_MB: String(server.allocatedMemoryMb),
     PORT: String(portSeenByServer(server)),
     SERVER_ID: server.id,
     SERVER_UUID: server.uuid,

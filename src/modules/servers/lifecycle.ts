@@ -1,0 +1,60 @@
+import type { Database } from '../../database/client.js';
+import type { Bus } from '../../events.js';
+import type { AgentGateway } from '../../gateway/gateway.js';
+import type { Log } from '../../lib/log.js';
+import type { ServerAccess } from './access.js';
+import { createAnnounceCrashPolicy, createCrashPolicies } from './crash-policy.js';
+import { createRemoveFromNode } from './node-removal.js';
+import { createPower, createPowerOrders } from './power.js';
+import { createReconciliation } from './reconciliation.js';
+import { createServerRemoval } from './removal.js';
+import { createRemovedServers } from './removed-servers.js';
+import { createServerReports } from './reports.js';
+import { createRequestedRemoval } from './requested-removal.js';
+import { createCommandResults } from './results.js';
+import type { Specifications } from './specification.js';
+import { createServerStates } from './state.js';
+import { createStopIfBlocked } from './stop-if-blocked.js';
+import { createServerSuspension } from './suspension.js';
+
+export type ServerLifecycle = ReturnType<typeof createServerLifecycle>;
+
+/** What is done to servers that exist, and what their agents say about them. */
+export function createServerLifecycle({
+  database: { prisma, pool },
+  agents,
+  access,
+  specifications,
+  bus,
+  log,
+}: {
+  database: Database;
+  agents: AgentGateway;
+  access: ServerAccess;
+  specifications: Specifications;
+  bus: Bus;
+  log: Log;
+}) {
+  const states = createServerStates({ pool, bus });
+  const results = createCommandResults();
+  // Requests that wait for the answer of an agent that has gone are answered now.
+  bus.on('node.disconnected', ({ nodeId }) => results.abandon(nodeId));
+  const order = createPowerOrders({ agents, states, specifications });
+  const stopIfBlocked = createStopIfBlocked({ order, log });
+  const removeFromNode = createRemoveFromNode({ agents, results });
+  const removedServers = createRemovedServers({ pool, agents, removeFromNode, log });
+  const requestedRemoval = createRequestedRemoval({ pool, agents, bus, states, removeFromNode, log });
+  const announceCrashPolicy = createAnnounceCrashPolicy({ prisma, agents, log });
+  return {
+    announceCrashPolicy,
+    servers: {
+      ...createPower({ access, order }),
+      ...createServerReports({ pool, states, results, stopIfBlocked, log }),
+      ...createReconciliation({ states, order, removedServers, requestedRemoval, log }),
+      ...createServerSuspension({ pool, agents, access, states, stopIfBlocked }),
+      ...createServerRemoval({ pool, agents, access, bus, states, removeFromNode, removedServers }),
+      ...requestedRemoval,
+      ...createCrashPolicies({ prisma, access, states, announceCrashPolicy }),
+    },
+  };
+}

@@ -1,0 +1,50 @@
+import { generate } from 'otplib';
+import type { Answer, Panel, TestUser } from './panel.js';
+
+const STEP_SECONDS = 30;
+
+/** What an authenticator app shows, so many steps of 30 s from now. */
+export async function codeOf(secret: string, steps = 0): Promise<string> {
+  return generate({ secret, epoch: Math.floor(Date.now() / 1000) + steps * STEP_SECONDS });
+}
+
+/** Gives an account a second factor. The code of the current step is still good; that of the step before is not. */
+export async function enableTwoFactor(
+  panel: Pick<Panel, 'post'>,
+  { token, password }: Pick<TestUser, 'token' | 'password'>,
+): Promise<{ secret: string; recoveryCodes: string[] }> {
+  const enrolment = await panel.post('/api/auth/two-factor/enrol', { password }, token);
+  const { secret } = enrolment.body.data as { secret: string };
+  const confirm = async () =>
+    panel.post('/api/auth/two-factor/confirm', { code: await codeOf(secret, -1) }, token);
+  let confirmation = await confirm();
+  // A new step may have begun on the way.
+  if (confirmation.status === 401) confirmation = await confirm();
+  if (confirmation.status !== 200) throw new Error(`not confirmed: ${confirmation.text}`);
+  return { secret, recoveryCodes: confirmation.body.data.recoveryCodes };
+}
+
+/** The whole API key as its creation answers it: `{ id, key, … }`. */
+export async function createApiKey(
+  panel: Pick<Panel, 'post'>,
+  token: string,
+  fields: { permissions?: string[]; expiresAt?: string } = {},
+): Promise<{ id: string; key: string; prefix: string }> {
+  const answer = await panel.post('/api/auth/api-keys', { name: 'a key', ...fields }, token);
+  if (answer.status !== 201) throw new Error(`no key was made: ${answer.text}`);
+  return answer.body.data as { id: string; key: string; prefix: string };
+}
+
+/** The actions of the audit log that are about an account or done by it, oldest first. */
+export async function accountAudit(panel: Panel, userId: string): Promise<string[]> {
+  const rows = await panel.context.database.prisma.auditLog.findMany({
+    where: { userId },
+    orderBy: { id: 'asc' },
+    select: { action: true },
+  });
+  return rows.map(({ action }) => action);
+}
+
+export function statusesOf(answers: readonly Answer[]): number[] {
+  return answers.map(({ status }) => status).sort((a, b) => a - b);
+}
