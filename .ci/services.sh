@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The real services that the full test run needs, on a bare Debian machine as root, from Debian's packages alone:
-# a Docker engine, a base image under its usual name, and the image of a real game server.
+# a Docker engine, a base image under its usual name, the image of a real game server, and a MariaDB.
 #   services.sh up STATE_DIR     prints KEY=value lines for the environment of the tests
 #   services.sh down STATE_DIR   stops what `up` started, and only that
 set -euo pipefail
@@ -10,6 +10,8 @@ mkdir -p "$state"
 game_image=catalyst-test/openttd:13
 engine_start_seconds=60
 engine_stop_seconds=30
+mariadb_start_seconds=60
+mariadb_stop_seconds=30
 
 # Debian asks this program whether a package that is installed may start its services.
 policy=/usr/sbin/policy-rc.d
@@ -68,13 +70,53 @@ RUN apt-get update -qq \
 DOCKERFILE
 }
 
-down_docker() {
-  [ -f "$state/dockerd.pid" ] || return 0
+free_port() {
+  local port
+  for port in $(shuf -i 20000-30000 -n 100); do
+    (exec 3<>"/dev/tcp/127.0.0.1/$port") 2>/dev/null || { echo "$port"; return; }
+  done
+  return 1
+}
+
+# A server of our own, whoever else runs one here: its data under STATE_DIR, its port any that is free. The account of
+# the tests has what the panel is told to ask for, and the rest that a test needs to look behind it.
+up_mariadb() {
+  need mariadbd mariadb-server
+  local directory=$state/mariadb port password
+  port=$(free_port)
+  password=$(head -c 16 /dev/urandom | od -An -tx1 | tr -d ' \n')
+  # The server runs as a user of its own, who has to reach its directory.
+  chmod o+x "$state"
+  install -d -o mysql -g mysql -m 700 "$directory"
+  mariadb-install-db --no-defaults --user=mysql --datadir="$directory" --skip-test-db \
+    --auth-root-authentication-method=normal >"$state/mariadb.log" 2>&1
+  setsid mariadbd --no-defaults --user=mysql --datadir="$directory" --bind-address=127.0.0.1 --port="$port" \
+    --socket="$directory/socket" --pid-file="$directory/pid" >>"$state/mariadb.log" 2>&1 </dev/null &
+  echo $! >"$state/mariadb.pid"
+  local deadline=$((SECONDS + mariadb_start_seconds))
+  until mariadb-admin --no-defaults --socket="$directory/socket" --user=root ping >/dev/null 2>&1; do
+    if [ $SECONDS -ge $deadline ] || ! kill -0 "$(cat "$state/mariadb.pid")" 2>/dev/null; then
+      tail -20 "$state/mariadb.log" >&2
+      return 1
+    fi
+    sleep 0.2
+  done
+  mariadb --no-defaults --socket="$directory/socket" --user=root <<SQL
+CREATE USER 'panel'@'127.0.0.1' IDENTIFIED BY '$password', 'panel'@'localhost' IDENTIFIED BY '$password';
+GRANT ALL PRIVILEGES ON *.* TO 'panel'@'127.0.0.1', 'panel'@'localhost' WITH GRANT OPTION;
+SQL
+  mysql_url=mysql://panel:$password@127.0.0.1:$port
+}
+
+# stop SERVICE SECONDS: what `up` started of it, if it did.
+stop() {
+  local pid_file=$state/$1.pid
+  [ -f "$pid_file" ] || return 0
   local pid
-  pid=$(cat "$state/dockerd.pid")
-  rm -f "$state/dockerd.pid"
+  pid=$(cat "$pid_file")
+  rm -f "$pid_file"
   kill "$pid" 2>/dev/null || return 0
-  local deadline=$((SECONDS + engine_stop_seconds))
+  local deadline=$((SECONDS + $2))
   while kill -0 "$pid" 2>/dev/null; do
     [ $SECONDS -lt $deadline ] || { kill -KILL -- "-$pid"; break; }
     sleep 0.2
@@ -86,9 +128,14 @@ case $command in
     up_docker
     up_base_image
     up_game_image
+    up_mariadb
     echo "TEST_GAME_IMAGE=$game_image"
+    echo "TEST_MYSQL_URL=$mysql_url"
     ;;
-  down) down_docker ;;
+  down)
+    stop mariadb "$mariadb_stop_seconds"
+    stop dockerd "$engine_stop_seconds"
+    ;;
   *)
     echo "usage: services.sh up|down STATE_DIR" >&2
     exit 2

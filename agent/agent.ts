@@ -4,6 +4,7 @@ import type { Logger } from 'pino';
 import { Capability } from '../src/protocol/agent-messages.js';
 import { chooseRuntime } from './choose-runtime.js';
 import type { AgentConfig } from './config.js';
+import { createConfigurator } from './config-files/configurator.js';
 import { openCredentials } from './credentials.js';
 import { createOrderHandler } from './handlers.js';
 import { createHealthMeter } from './health.js';
@@ -25,6 +26,8 @@ export interface AgentOptions {
   config: AgentConfig;
   /** The words that start this program's `shim` sub-command. */
   shimCommand: string[];
+  /** The words that start its `configure` sub-command. */
+  configureCommand: string[];
   log: Logger;
   timings?: Partial<AgentTimings>;
 }
@@ -78,7 +81,8 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
   const runtime = await createRuntime(options, uid, gid);
   const directories = createServerDirectories({ dataDir, uid, gid, log });
   const send: Link['send'] = (message) => link.send(message);
-  const registry = createRegistry({ dataDir, runtime, directories, timings, send, log });
+  const configurator = createConfigurator({ configureCommand: options.configureCommand, uid, gid, log });
+  const registry = createRegistry({ dataDir, runtime, directories, configurator, timings, send, log });
   const countRunning = () => registry.all().filter(({ isRunning }) => isRunning).length;
   const measureHealth = createHealthMeter({ nodeId: config.nodeId, dataDir, countRunning });
   const reportHealth = () => {
@@ -88,17 +92,26 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
       log.error({ error, dataDir }, 'this machine could not be measured; is the data directory still there?');
     }
   };
+  const credentials = openCredentials({ dataDir, nodeId: config.nodeId, token: config.nodeToken, log });
+  const rotateSecret = (secret: string) => {
+    try {
+      credentials.keep(secret);
+    } catch (error) {
+      log.error({ error }, 'the new secret of this node could not be stored; it counts until the agent ends');
+    }
+    link.reconnect();
+  };
   const link: Link = createLink({
     panelUrl: config.panelUrl,
     nodeId: config.nodeId,
     runtime: runtime.kind,
-    credentials: openCredentials({ dataDir, nodeId: config.nodeId, token: config.nodeToken, log }),
+    credentials,
     timings,
     onWelcome(welcome) {
       reportEverything(welcome, registry, send);
       reportHealth();
     },
-    onOrder: createOrderHandler({ registry, send, log }),
+    onOrder: createOrderHandler({ registry, rotateSecret, send, log }),
     onRoom() {
       for (const server of registry.all()) server.console.pump();
     },

@@ -7,6 +7,7 @@ import { specificationOf, toLaunch } from './servers/specification.js';
 
 export interface HandlersOptions {
   registry: Registry;
+  rotateSecret(secret: string): void;
   send(message: AgentMessage): boolean;
   log: Logger;
 }
@@ -20,7 +21,8 @@ const REMEMBERED_COMMANDS_MAX = 1000;
 const STOP_TIMEOUT_MAX_SECONDS = 24 * 3600;
 
 /** Gives the function that carries out whatever the panel orders. It never throws. */
-export function createOrderHandler({ registry, send, log }: HandlersOptions): (order: Order) => void {
+export function createOrderHandler(options: HandlersOptions): (order: Order) => void {
+  const { registry, rotateSecret, send, log } = options;
   const handlers: Handlers = {
     async install_server(order) {
       refuseSuspended(order);
@@ -44,6 +46,10 @@ export function createOrderHandler({ registry, send, log }: HandlersOptions): (o
     },
     kill_server: (order) => registry.get(order).kill(),
     delete_server: (order) => registry.remove(order),
+    crash_policy({ restartPolicy, maxCrashCount, resetCrashCount, ...order }) {
+      registry.get(order).setCrashPolicy({ restartPolicy, maxCrashCount }, resetCrashCount);
+    },
+    rotate_secret: ({ secret }) => rotateSecret(secret),
     execute_command: (order) => registry.get(order).input(order.command),
     async console_input({ serverId, data }) {
       const server = registry.find(serverId);

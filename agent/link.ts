@@ -1,22 +1,21 @@
 import type { Logger } from 'pino';
 import { WebSocket } from 'ws';
-import {
-  type AgentMessage,
-  Capability,
-  type PanelMessage,
-  type PanelMessageOf,
-  type RuntimeKind,
+import type {
+  AgentMessage,
+  PanelMessage,
+  PanelMessageOf,
+  RuntimeKind,
 } from '../src/protocol/agent-messages.js';
 import {
   CloseCode,
   HANDSHAKE_TIMEOUT_MS,
   HEARTBEAT_INTERVAL_MS,
   PANEL_FRAME_MAX_BYTES,
-  PROTOCOL_VERSION,
 } from '../src/protocol/limits.js';
 import type { Credentials } from './credentials.js';
+import { handshakeOf } from './handshake.js';
+import { createLinkTimers } from './link-timers.js';
 import { parsePanelMessage } from './panel-message.js';
-import { AGENT_VERSION } from './version.js';
 
 export type Welcome = PanelMessageOf<'node_handshake_response'>;
 /** What the panel says once the link is up. */
@@ -52,6 +51,8 @@ export interface Link {
   /** False: it was not sent. The results of commands are kept for the next connection. */
   send(message: AgentMessage): boolean;
   hasRoom(): boolean;
+  /** Give the connection up and dial anew, with the best credential. */
+  reconnect(): void;
   /** Stop trying, send what is waiting, and close. */
   close(): Promise<void>;
 }
@@ -73,6 +74,7 @@ export function createLink(options: LinkOptions): Link {
   let attempt = 0;
   let credentialIndex = 0;
   let retryTimer: NodeJS.Timeout | null = null;
+  let isReconnecting = false;
   let keptResults: AgentMessage[] = [];
 
   function dial() {
@@ -88,7 +90,12 @@ export function createLink(options: LinkOptions): Link {
       perMessageDeflate: false,
     });
     socket = current;
-    const timers = createTimers(current);
+    const timers = createLinkTimers(current, {
+      pingIntervalMs: timings.pingIntervalMs,
+      isReady: () => isReady,
+      sendHeartbeat: () => send({ type: 'heartbeat' }),
+      log,
+    });
     let isRefused = false;
     let readyAtMs: number | null = null;
     let lastError: string | null = null;
@@ -99,7 +106,7 @@ export function createLink(options: LinkOptions): Link {
       request.destroy();
       current.terminate();
     });
-    current.on('open', () => sendHandshake(current, token));
+    current.on('open', () => current.send(JSON.stringify(handshakeOf({ ...options, token }))));
     for (const event of ['message', 'ping', 'pong', 'open']) current.on(event, timers.sawTraffic);
     current.on('message', (data, isBinary) => {
       if (isBinary) return;
@@ -124,21 +131,14 @@ export function createLink(options: LinkOptions): Link {
       log.warn({ panel, code, reason: reason.toString(), error: lastError }, 'not connected to the panel');
       // A connection that was good for a while starts the waiting times over.
       if (readyAtMs !== null && performance.now() - readyAtMs > timings.redialMinMs * 10) attempt = 0;
-      planRetry(code, isRefused || code === CloseCode.unauthorized, candidates.length);
+      if (isReconnecting) {
+        isReconnecting = false;
+        return retryIn(timings.redialMinMs);
+      }
+      // A panel that ends a connection which it had taken says nothing about what to try first.
+      const isUnauthorized = readyAtMs === null && (isRefused || code === CloseCode.unauthorized);
+      planRetry(code, isUnauthorized, candidates.length);
     });
-  }
-
-  function sendHandshake(current: WebSocket, token: string) {
-    const handshake: AgentMessage = {
-      type: 'node_handshake',
-      nodeId,
-      token,
-      protocolVersion: PROTOCOL_VERSION,
-      capabilities: Object.values(Capability),
-      agentVersion: AGENT_VERSION,
-      runtime: options.runtime,
-    };
-    current.send(JSON.stringify(handshake));
   }
 
   function acceptWelcome(welcome: Welcome, token: string, candidates: string[]) {
@@ -195,34 +195,6 @@ export function createLink(options: LinkOptions): Link {
     retryTimer = setTimeout(dial, waitMs);
   }
 
-  function createTimers(current: WebSocket) {
-    let trafficAtMs = performance.now();
-    let heartbeat: NodeJS.Timeout | undefined;
-    const welcomeDeadline = setTimeout(() => {
-      if (!isReady) current.terminate();
-    }, 2 * HANDSHAKE_TIMEOUT_MS);
-    const ping = setInterval(() => {
-      const silentMs = performance.now() - trafficAtMs;
-      if (silentMs > 2.5 * timings.pingIntervalMs) {
-        log.warn('the panel is silent; dialling anew');
-        current.terminate();
-      } else if (current.readyState === WebSocket.OPEN) current.ping();
-    }, timings.pingIntervalMs);
-    return {
-      sawTraffic() {
-        trafficAtMs = performance.now();
-      },
-      startHeartbeat(intervalMs: number) {
-        heartbeat = setInterval(() => send({ type: 'heartbeat' }), intervalMs);
-      },
-      stop() {
-        clearTimeout(welcomeDeadline);
-        clearInterval(ping);
-        clearInterval(heartbeat);
-      },
-    };
-  }
-
   function hasRoom(): boolean {
     return isReady && socket !== null && socket.bufferedAmount < ROOM_MAX_BYTES;
   }
@@ -254,21 +226,31 @@ export function createLink(options: LinkOptions): Link {
     start: dial,
     send,
     hasRoom,
+    reconnect() {
+      credentialIndex = 0;
+      if (socket === null) return;
+      isReconnecting = true;
+      isReady = false;
+      closeWithin(socket, CloseCode.goingAway, 'connecting with another secret');
+    },
     async close() {
       isClosing = true;
       if (retryTimer !== null) clearTimeout(retryTimer);
       const current = socket;
       if (current === null) return;
       await new Promise<void>((resolve) => {
-        const timer = setTimeout(() => current.terminate(), CLOSE_TIMEOUT_MS);
-        current.once('close', () => {
-          clearTimeout(timer);
-          resolve();
-        });
-        current.close(CloseCode.goingAway, 'the agent is stopping');
+        current.once('close', () => resolve());
+        closeWithin(current, CloseCode.goingAway, 'the agent is stopping');
       });
     },
   };
+}
+
+/** Send what is waiting, and close; a panel that does not answer is not waited for. */
+function closeWithin(socket: WebSocket, code: number, reason: string) {
+  const timer = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS);
+  socket.once('close', () => clearTimeout(timer));
+  socket.close(code, reason);
 }
 
 function isBulk({ type }: AgentMessage): boolean {

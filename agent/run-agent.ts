@@ -4,6 +4,8 @@ import { createLog } from './log.js';
 
 /** What a shim's JavaScript may take; its output ring lies outside of this. */
 const SHIM_HEAP_MB = 64;
+/** What reading a server's configuration files may take, for as long as it takes. */
+const CONFIGURE_HEAP_MB = 512;
 
 /** Run the agent until a signal ends it. A second signal ends it at once. */
 export async function runAgent(): Promise<void> {
@@ -14,7 +16,13 @@ export async function runAgent(): Promise<void> {
     // A small young generation: output only passes through a shim.
     const flags = [`--max-old-space-size=${SHIM_HEAP_MB}`, '--max-semi-space-size=1'];
     const shimCommand = [process.execPath, ...flags, program, 'shim'];
-    const agent = await startAgent({ config, shimCommand, log });
+    const configureCommand = [
+      process.execPath,
+      `--max-old-space-size=${CONFIGURE_HEAP_MB}`,
+      program,
+      'configure',
+    ];
+    const agent = await startAgent({ config, shimCommand, configureCommand, log });
     let isStopping = false;
     const stop = (signal: NodeJS.Signals) => {
       if (isStopping) process.exit(1);

@@ -3,9 +3,11 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { pino } from 'pino';
 import { createReleasers, type Releasers } from '../src/lib/releasers.js';
+import { accounts } from './accounts.js';
 import { fanOut } from './fan-out.js';
 import { firstWord } from './first-word.js';
 import { flood } from './flood.js';
+import { createBareArgon2Role } from './harness/bare-argon2.js';
 import { createBareRestRole } from './harness/bare-rest.js';
 import type { Bench, Question } from './harness/bench.js';
 import { createBroadcasterRole } from './harness/broadcaster.js';
@@ -13,6 +15,7 @@ import { startDatabaseServer } from './harness/database.js';
 import { describeMachine } from './harness/machine.js';
 import { type Finding, markdownTable, printFinding } from './harness/report.js';
 import { createRequestsRole } from './harness/requests.js';
+import { createRightsRole } from './harness/rights.js';
 import { currentRole, serveRole } from './harness/role.js';
 import { createSimulatedAgentRole } from './harness/simulated-agent.js';
 import { createSwarmRole } from './harness/swarm.js';
@@ -28,14 +31,17 @@ const QUESTIONS = new Map<string, Question>([
   ['flood', flood],
   ['ingest', ingest],
   ['rest', rest],
+  ['accounts', accounts],
   ['size', size],
 ]);
 
 /** What a child process of this program can be started as. */
 const ROLES = new Map([
+  ['bare-argon2', () => serveRole(createBareArgon2Role())],
   ['bare-rest', () => serveRole(createBareRestRole())],
   ['broadcaster', () => serveRole(createBroadcasterRole())],
   ['requests', () => serveRole(createRequestsRole())],
+  ['rights', () => serveRole(createRightsRole())],
   ['simulated-agent', () => serveRole(createSimulatedAgentRole())],
   ['swarm', () => serveRole(createSwarmRole())],
 ]);

@@ -6,18 +6,31 @@ import type { Context } from './context.js';
 import { authenticateRequests } from './http/auth.js';
 import { answerBrokenRequest, handleErrors, sendError } from './http/errors.js';
 import { documentRoutes } from './http/openapi.js';
+import { limitRequests } from './http/rate-limit.js';
 import { logRequests } from './http/request-log.js';
 import { secureRequests } from './http/security.js';
 import { serializerCompiler } from './http/serializer.js';
 import { refuseWhileStopping } from './http/stopping.js';
+import { adminRoutes } from './modules/admin/routes.js';
+import { auditRoutes } from './modules/audit/routes.js';
 import { authRoutes } from './modules/auth/routes.js';
 import { consoleRoutes } from './modules/console/routes.js';
+import { databaseHostRoutes } from './modules/databases/host-routes.js';
+import { databaseRoutes } from './modules/databases/routes.js';
 import { deployRoutes } from './modules/deploy/routes.js';
 import { healthRoutes } from './modules/health/routes.js';
+import { ipAvailabilityRoutes } from './modules/ip-pools/node-routes.js';
+import { ipPoolRoutes } from './modules/ip-pools/routes.js';
 import { locationRoutes } from './modules/locations/routes.js';
+import { memberRoutes } from './modules/members/routes.js';
+import { nodeMetricsRoutes } from './modules/metrics/node-routes.js';
+import { serverMetricsRoutes } from './modules/metrics/server-routes.js';
 import { nodeRoutes } from './modules/nodes/routes.js';
+import { roleRoutes } from './modules/roles/routes.js';
 import { serverRoutes } from './modules/servers/routes.js';
 import { templateRoutes } from './modules/templates/routes.js';
+import { userRoutes } from './modules/users/routes.js';
+import { userSecurityRoutes } from './modules/users/security-routes.js';
 
 const BODY_MAX_BYTES = 1024 * 1024;
 const PARAMETER_MAX_LENGTH = 512;
@@ -50,15 +63,31 @@ export async function buildApp(context: Context): Promise<FastifyInstance> {
   logRequests(app);
   refuseWhileStopping(app);
   await secureRequests(app, { corsOrigins: config.CORS_ORIGINS });
+  await limitRequests(app, { config, auth: context.auth });
   await documentRoutes(app, { version: readVersion(), publicUrl: config.PUBLIC_URL });
   authenticateRequests(app, context.auth);
 
   await app.register(healthRoutes, { pool: database.pool });
   await app.register(authRoutes, { prefix: '/api/auth', auth: context.auth });
+  await app.register(userRoutes, { prefix: '/api/admin/users', users: context.users });
+  await app.register(userSecurityRoutes, { prefix: '/api/admin/users', users: context.users });
+  await app.register(roleRoutes, { prefix: '/api/admin', roles: context.roles });
+  await app.register(auditRoutes, { prefix: '/api', auditLogs: context.auditLogs });
+  await app.register(adminRoutes, { prefix: '/api/admin', administration: context.administration });
   await app.register(locationRoutes, { prefix: '/api/locations', locations: context.locations });
   await app.register(nodeRoutes, { prefix: '/api/nodes', nodes: context.nodes });
+  await app.register(ipPoolRoutes, { prefix: '/api/admin/ip-pools', ipPools: context.ipPools });
+  await app.register(ipAvailabilityRoutes, { prefix: '/api/nodes', ipPools: context.ipPools });
+  await app.register(nodeMetricsRoutes, { prefix: '/api/nodes', metrics: context.metrics });
+  await app.register(serverMetricsRoutes, { prefix: '/api/servers', metrics: context.metrics });
   await app.register(templateRoutes, { prefix: '/api/templates', templates: context.templates });
   await app.register(serverRoutes, { prefix: '/api/servers', servers: context.servers });
+  await app.register(memberRoutes, { prefix: '/api/servers', members: context.members });
+  await app.register(databaseRoutes, { prefix: '/api/servers', databases: context.databases });
+  await app.register(databaseHostRoutes, {
+    prefix: '/api/admin/database-hosts',
+    hosts: context.databases.hosts,
+  });
   await app.register(consoleRoutes, { prefix: '/api/servers', console: context.console });
   await app.register(deployRoutes, { prefix: '/api', deployments: context.deployments });
   await app.ready();

@@ -6,16 +6,23 @@ import { createAgentGateway } from './gateway/gateway.js';
 import type { Keys } from './keys.js';
 import { createPasswords } from './lib/passwords.js';
 import { createSecrets } from './lib/secrets.js';
+import { createAdministration } from './modules/admin/service.js';
+import { createAuditLogs } from './modules/audit/service.js';
 import { createAuth } from './modules/auth/service.js';
 import { createConsole } from './modules/console/service.js';
+import { createDatabases } from './modules/databases/service.js';
 import { createDeployments } from './modules/deploy/service.js';
+import { createIpPools } from './modules/ip-pools/service.js';
 import { createLocations } from './modules/locations/service.js';
+import { createMembers } from './modules/members/service.js';
 import { createMetrics } from './modules/metrics/service.js';
 import { createNodes } from './modules/nodes/service.js';
+import { createRoles } from './modules/roles/service.js';
 import { createServerAccess } from './modules/servers/access.js';
-import { requireRoomForServers } from './modules/servers/capacity.js';
+import { requireRoomForServers } from './modules/servers/placing/capacity.js';
 import { createServers } from './modules/servers/service.js';
 import { createTemplates } from './modules/templates/service.js';
+import { createUsers } from './modules/users/service.js';
 import { resourcePath } from './resources.js';
 
 export interface ContextOptions {
@@ -39,9 +46,15 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     database,
     bus,
     passwords,
+    secrets,
     jwtSecret: keys.jwtSecret,
+    apiKeySecret: keys.secretsKey,
     registration: config.REGISTRATION,
+    log,
   });
+  const users = createUsers({ database, bus, passwords, sessions: auth.sessions });
+  const roles = createRoles({ database, bus });
+  const ipPools = createIpPools({ prisma: database.prisma });
   const locations = createLocations({ prisma: database.prisma });
   const templates = createTemplates({ prisma: database.prisma });
   const nodes = createNodes({ database, secrets, agents, bus, requireRoomForServers, config });
@@ -50,9 +63,13 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     agentFile: resourcePath('catalyst-agent.mjs'),
     publicUrl: config.PUBLIC_URL,
   });
-  const metrics = createMetrics({ pool: database.pool, bus, log });
+  const metrics = createMetrics({ pool: database.pool, bus, log, access, nodes });
   const serverConsole = createConsole({ pool: database.pool, agents, access, bus, log });
+  const auditLogs = createAuditLogs({ pool: database.pool, access });
+  const administration = createAdministration({ pool: database.pool, nodes, log });
   const servers = createServers({ database, agents, access, nodes, bus, log });
+  const databases = createDatabases({ database, secrets, access, log });
+  const members = createMembers({ prisma: database.prisma, access, bus });
 
   return {
     config,
@@ -62,6 +79,11 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     agents,
     access,
     auth,
+    users,
+    roles,
+    auditLogs,
+    administration,
+    ipPools,
     locations,
     templates,
     nodes,
@@ -69,10 +91,14 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     metrics,
     console: serverConsole,
     servers,
+    members,
+    databases,
     /** Finish what is under way; the database is still there. */
     async close(): Promise<void> {
+      await databases.close();
       await serverConsole.close();
       await metrics.close();
+      await auth.close();
     },
   };
 }

@@ -3,7 +3,7 @@ import type { FastifyInstance } from 'fastify';
 import type { Logger } from 'pino';
 import { buildApp } from './app.js';
 import type { Config } from './config.js';
-import { createContext } from './context.js';
+import { type Context, createContext } from './context.js';
 import { createDatabase, type Database } from './database/client.js';
 import { startEmbedded } from './database/embedded.js';
 import { deleteExpiredRows } from './database/expired-rows.js';
@@ -21,6 +21,7 @@ import { resourcePath } from './resources.js';
 import { attachSockets, type Sockets } from './upgrade.js';
 
 const MAINTENANCE_INTERVAL_MS = 60 * 60_000;
+const PENDING_DATABASES_INTERVAL_MS = 30_000;
 /** Running requests may take so long to finish; then their connections are closed. */
 const REQUESTS_FINISH_TIMEOUT_MS = 10_000;
 
@@ -66,6 +67,7 @@ export async function startPanel(options: PanelOptions): Promise<StartedPanel> {
 
   const context = createContext({ config, keys, database, log });
   releasers.push('services', context.close);
+  finishDatabases(options, context);
   let localAgent: { stop(): Promise<void> } | null = null;
   releasers.push('local agent', () => localAgent?.stop());
   const app = await buildApp(context);
@@ -116,13 +118,23 @@ async function keepHistory({ config, log, releasers }: PanelOptions, { pool }: D
   const maintain = async () => {
     const now = new Date();
     await maintainPartitions({ pool, now, retentionDays, log });
-    await deleteExpiredRows({ pool, now, log });
+    await deleteExpiredRows({ pool, now, auditRetentionDays: config.AUDIT_RETENTION_DAYS, log });
   };
   await maintain();
   const timer = setInterval(() => {
     maintain().catch((error: unknown) => log.error({ err: error }, 'the database could not be maintained'));
   }, MAINTENANCE_INTERVAL_MS);
   releasers.push('database maintenance', () => clearInterval(timer));
+}
+
+/** What was left half done on database hosts is done as soon as they answer. */
+function finishDatabases({ log, releasers }: PanelOptions, { databases }: Context): void {
+  const timer = setInterval(() => {
+    databases.finishPending(new Date()).catch((error: unknown) => {
+      log.error({ err: error }, 'databases of servers could not be cleared away');
+    });
+  }, PENDING_DATABASES_INTERVAL_MS);
+  releasers.push('clean-up of databases', () => clearInterval(timer));
 }
 
 async function requireFreePort({ HOST: host, PORT: port }: Config): Promise<void> {

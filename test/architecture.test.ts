@@ -23,6 +23,9 @@ const outletTypes = [
 ];
 const anything = [/^src\//];
 
+/** The HTTP doors of a module: one, or one for each concern. */
+const ROUTES = /^src\/modules\/[^/]+\/([a-z-]+\/)?([a-z]+-)*routes\.ts$/;
+
 /** The first rule whose pattern matches a file is its rule. */
 const RULES: Rule[] = [
   { name: 'protocol', files: /^src\/protocol\//, values: [protocol], types: [protocol] },
@@ -48,7 +51,7 @@ const RULES: Rule[] = [
   },
   {
     name: 'module routes',
-    files: /^src\/modules\/[^/]+\/([a-z]+-)?routes\.ts$/,
+    files: ROUTES,
     values: [lib, /^src\/http\//],
     types: [lib, /^src\/config\.ts$/],
   },
@@ -92,12 +95,17 @@ function importsOf(file: string): Import[] {
   }));
 }
 
+/** A module with folders of its own is still one folder. */
+function ownFolder(file: string): string {
+  return /^src\/modules\/[^/]+/.exec(file)?.[0] ?? path.posix.dirname(file);
+}
+
 function isAllowed(found: Import): boolean {
   const rule = RULES.find((candidate) => candidate.files.test(found.from));
   if (!rule) return false;
-  if (path.posix.dirname(found.to) === path.posix.dirname(found.from) && !rule.name.startsWith('wiring')) {
+  if (ownFolder(found.to) === ownFolder(found.from) && !rule.name.startsWith('wiring')) {
     // Within one folder everybody may import everybody, except services their own HTTP door.
-    return found.to.endsWith('/routes.ts') ? false : rule.name !== 'lib' || lib.test(found.to);
+    return !ROUTES.test(found.to) || ROUTES.test(found.from);
   }
   const allowed = found.isType ? [...rule.values, ...rule.types] : rule.values;
   return allowed.some((pattern) => pattern.test(found.to));

@@ -8,6 +8,7 @@ import { engineMessage, isUnavailable, startFailure } from './docker/errors.js';
 import { createInput } from './docker/input.js';
 import { runInstallScript } from './docker/install.js';
 import { checkNodeId, checkPlan, checkUuid } from './docker/names.js';
+import { createNetworkStore } from './docker/networks.js';
 import { ensureImage } from './docker/pull.js';
 import { followServer } from './docker/server.js';
 import { InstallError, type Runtime } from './runtime.js';
@@ -53,6 +54,7 @@ export async function createDockerRuntime(options: {
     canLimitDisk: canLimitDisk(info),
   };
   const containers = createContainerStore(docker, nodeId, log);
+  const networks = createNetworkStore(docker, nodeId, log);
   // An installation dies with the agent that ran it: nobody would learn of its end.
   for (const container of await containers.find('install')) await containers.remove(container);
 
@@ -72,6 +74,7 @@ export async function createDockerRuntime(options: {
           await runInstallScript({ containers, plan, script, setting, listener, signal, log });
         }
         listener.onProgress('creating', null);
+        if (plan.network !== null) await networks.ensure(plan.network);
         const container = await containers.create(serverContainer(plan, setting));
         return { containerId: container.id };
       });
@@ -79,6 +82,7 @@ export async function createDockerRuntime(options: {
 
     async start(plan, listener) {
       checkPlan(plan);
+      if (plan.network !== null) await networks.ensure(plan.network);
       await containers.removeOf(plan.uuid);
       const container = await containers.create(serverContainer(plan, setting));
       const input = createInput(container);

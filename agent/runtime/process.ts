@@ -33,6 +33,8 @@ export interface ProcessRuntimeOptions {
 /** An installation needs room for its tools even where the server itself is small. */
 const INSTALL_MEMORY_MIN_MB = 1024;
 const INSTALL_SUFFIX = '.install';
+const NO_NETWORKS_SENTENCE =
+  'This node runs servers without Docker, so they cannot have addresses of their own: choose another node.';
 const DEATH_POLL_MS = 25;
 const DEATH_MAX_MS = 5000;
 
@@ -136,11 +138,13 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
     kind: 'process',
     async install(plan, listener, signal) {
       signal.throwIfAborted();
+      if (plan.network !== null) throw new InstallError(NO_NETWORKS_SENTENCE);
       if (plan.installScript === null) return { containerId: null };
       listener.onProgress('installing', null);
-      const command = ['sh', '-c', plan.installScript];
+      const command = [plan.installShell, '-c', plan.installScript];
       const run = await launch(plan, INSTALL_SUFFIX, command, listener).catch((error: unknown) => {
-        throw new InstallError('The install script could not be started.', null, { cause: error });
+        const sentence = `The install script could not be started: is there a ${plan.installShell} on this node?`;
+        throw new InstallError(sentence, null, { cause: error });
       });
       const abort = () => void run.signal('SIGKILL');
       signal.addEventListener('abort', abort);
@@ -156,7 +160,10 @@ export function createProcessRuntime(options: ProcessRuntimeOptions): Runtime {
       }
       return { containerId: null };
     },
-    start: (plan, listener) => launch(plan, '', plan.command, listener),
+    async start(plan, listener) {
+      if (plan.network !== null) throw new Error(NO_NETWORKS_SENTENCE);
+      return launch(plan, '', plan.command, listener);
+    },
     async adopt(uuid, cursor, listener) {
       const directory = directoryOf(uuid);
       const record = readShimRecord(directory);

@@ -1,4 +1,9 @@
-import type { LogStream, PortBinding, RuntimeKind } from '../../src/protocol/agent-messages.js';
+import type {
+  LogStream,
+  PortBinding,
+  RuntimeKind,
+  ServerNetwork,
+} from '../../src/protocol/agent-messages.js';
 
 /** What it takes to build and run one server, checked and complete: paths are derived on this machine. */
 export interface ServerPlan {
@@ -14,12 +19,20 @@ export interface ServerPlan {
   diskMb: number;
   ports: PortBinding[];
   networkMode: string;
+  /** The network in which the server has an address of its own; then no port is published. */
+  network: ServerNetwork | null;
   /** The server's directory on this machine, made and owned by the server's user before `install` and `start`. */
   directory: string;
   /** Where a container sees `directory`. */
   dataPath: string;
   installImage: string | null;
   installScript: string | null;
+  /** What runs the script. */
+  installShell: string;
+  /** Where the install container sees `directory`; null: at `dataPath`. */
+  installDataPath: string | null;
+  /** The script is root in its container; what it leaves belongs to whomever it chose. */
+  installAsRoot: boolean;
 }
 
 /** A piece of output as it was read: not cut at line ends. */

@@ -8,6 +8,8 @@ export interface CrashTimings {
   healthyAfterMs: number;
 }
 
+export type CrashPolicy = Pick<ServerRecord['launch'], 'restartPolicy' | 'maxCrashCount'>;
+
 /** What runs the servers is back within minutes as a rule, and then they should be too. */
 const UNAVAILABLE_RETRY_MAX_MS = 30_000;
 

@@ -14,6 +14,8 @@ import {
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { isErrorCode } from '../atomic-file.js';
+import { canWalkByDescriptor } from '../files/descriptors.js';
+import { claimTree } from '../files/ownership.js';
 import { UUID_PATTERN } from '../runtime/runtime.js';
 
 /** Where the servers' own files lie. Their names are made of the UUID alone, never of what the wire says. */
@@ -21,6 +23,10 @@ export interface ServerDirectories {
   pathOf(uuid: string): string;
   /** Make the directory if it is not there, and give it to the servers' user. */
   prepare(uuid: string): string;
+  /** Whether `claim` can do what it is for: only root may. */
+  readonly canClaim: boolean;
+  /** Give everything in the directory to the servers' user again, after something ran in it as root. */
+  claim(uuid: string): Promise<void>;
   /** Remove it and everything in it. Symbolic links are removed, never followed. */
   remove(uuid: string): Promise<void>;
 }
@@ -82,6 +88,10 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
       // A game that shuts itself out could never be started again.
       if ((status.mode & 0o700) !== 0o700) chmodSync(path, (status.mode & 0o777) | 0o700);
       return path;
+    },
+    canClaim: uid !== null && canWalkByDescriptor,
+    async claim(uuid) {
+      if (uid !== null) await claimTree(pathOf(uuid), { uid, gid: gid ?? uid });
     },
     async remove(uuid) {
       const path = pathOf(uuid);

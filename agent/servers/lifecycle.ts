@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import type { Configurator } from '../config-files/configurator.js';
 import {
   RUNTIME_UNAVAILABLE,
   type Runtime,
@@ -7,16 +8,12 @@ import {
 } from '../runtime/runtime.js';
 import type { Actions } from './actions.js';
 import type { Console } from './console.js';
-import {
-  type CrashTimings,
-  judgeExit,
-  judgeFailure,
-  unavailableRetryMs,
-  type Verdict,
-} from './crash-policy.js';
+import { type CrashTimings, judgeExit, judgeFailure, type Verdict } from './crash-policy.js';
 import type { ServerDirectories } from './directories.js';
 import { followOutput, type OutputFollower } from './output.js';
+import { settleOwnership } from './ownership.js';
 import { Refusal, toRefusal } from './refusal.js';
+import { createRestarts, untilMs } from './restarts.js';
 import { toPlan } from './specification.js';
 import { createStartupDetector } from './startup-detection.js';
 import type { Status } from './status.js';
@@ -26,6 +23,7 @@ export interface LifecycleOptions {
   status: Status;
   runtime: Runtime;
   directories: ServerDirectories;
+  configurator: Configurator;
   console: Console;
   actions: Actions;
   timings: CrashTimings;
@@ -51,27 +49,26 @@ export interface Lifecycle {
 }
 
 export function createLifecycle(options: LifecycleOptions): Lifecycle {
-  const { status, runtime, directories, console, actions, timings, closing, log } = options;
+  const { status, runtime, directories, configurator, console, timings, closing, log } = options;
   const { serverId, uuid } = status.record;
   let run: Run | null = null;
   let follower: OutputFollower | null = null;
   /** Why an intended end was not an ordinary stop. */
   let endReason: string | null = null;
-  let restartTimer: NodeJS.Timeout | null = null;
   let healthyTimer: NodeJS.Timeout | null = null;
-  /** How often in a row a restart could not be tried because the runtime was not there. */
-  let vainRestarts = 0;
   /** Settles when what the runtime kept of the last run is gone; only then can there be another. */
   let released: Promise<void> = Promise.resolve();
 
+  const restarts = createRestarts({ ...options, attempt: restartAfterCrash });
+
   async function start(signal: AbortSignal): Promise<void> {
-    cancelRestart();
+    restarts.cancel();
     endReason = null;
     const beginning = { reason: null, exitCode: null, oomKilled: false, startedAt: null, runningAt: null };
     status.update({ ...beginning, state: 'starting', desired: 'running', intent: null });
     console.beginRun();
     status.remember({ runFirstSeq: console.lastSeq + 1 });
-    const plan = toPlan(status.record, directories.prepare(uuid));
+    const plan = toPlan(status.record, await prepareDirectory(signal));
     await released;
     const output = watchOutput();
     attach(await runtime.start(plan, output.listener), output);
@@ -89,6 +86,16 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       status.update({ state: 'crashed', desired: 'stopped', reason: refusal.message });
       throw refusal;
     }
+  }
+
+  /** Its files are the servers' user's, and say what the template wants of them; the game must not be running. */
+  async function prepareDirectory(signal: AbortSignal): Promise<string> {
+    const directory = directories.prepare(uuid);
+    await settleOwnership(status, directories);
+    const { configFiles } = status.record.launch;
+    const problems = await configurator.apply(directory, configFiles, AbortSignal.any([signal, closing]));
+    for (const problem of problems) console.announce(problem);
+    return directory;
   }
 
   /** Output goes to the console, and while the server starts, it is looked at for the sign that it has. */
@@ -196,18 +203,7 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       lastCrashAt: new Date(nowMs).toISOString(),
       restartAt: restartInMs === null ? null : new Date(nowMs + restartInMs).toISOString(),
     });
-    scheduleRestart();
-  }
-
-  function scheduleRestart() {
-    const { restartAt } = status.record;
-    if (restartAt === null || closing.aborted) return;
-    const waitMs = untilMs(Date.parse(restartAt), timings.crashBackoffMaxMs);
-    restartTimer = setTimeout(() => {
-      actions.perform('start', restartAfterCrash).catch((error: unknown) => {
-        log.error({ serverId, error }, 'a crashed server could not be started again');
-      });
-    }, waitMs);
+    restarts.schedule();
   }
 
   async function restartAfterCrash(signal: AbortSignal): Promise<void> {
@@ -221,33 +217,11 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       log.warn({ serverId, error }, 'a crashed server could not be started again');
       console.watch(null);
       const { code, message } = toRefusal(error, 'start.failed');
-      if (code === RUNTIME_UNAVAILABLE) return postponeRestart(message);
+      if (code === RUNTIME_UNAVAILABLE) return restarts.postpone(message);
       const reason = `could not be started again: ${message}`;
       const exit = { exitCode: null, oomKilled: false };
       applyVerdict(judgeFailure(reason, new Date(), status.record, timings), exit);
     }
-  }
-
-  /** That nothing could be started is not the server's doing: no crash is counted, and it is tried for ever. */
-  function postponeRestart(message: string) {
-    vainRestarts += 1;
-    if (vainRestarts === 1) console.announce(`${message} The server is started again as soon as it answers.`);
-    const retryAtMs = Date.now() + unavailableRetryMs(vainRestarts, timings);
-    const reason = `waits to be started again: ${message}`;
-    status.update({
-      state: 'crashed',
-      desired: 'running',
-      reason,
-      restartAt: new Date(retryAtMs).toISOString(),
-    });
-    scheduleRestart();
-  }
-
-  function cancelRestart() {
-    if (restartTimer !== null) clearTimeout(restartTimer);
-    restartTimer = null;
-    vainRestarts = 0;
-    if (status.record.restartAt !== null) status.remember({ restartAt: null });
   }
 
   async function kill(): Promise<void> {
@@ -279,18 +253,13 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       await killRun(current, closing);
     },
     kill,
-    scheduleRestart,
-    cancelRestart,
+    scheduleRestart: restarts.schedule,
+    cancelRestart: restarts.cancel,
     detach() {
-      if (restartTimer !== null) clearTimeout(restartTimer);
+      restarts.stop();
       if (healthyTimer !== null) clearTimeout(healthyTimer);
       follower?.stop();
       run?.server.detach();
     },
   };
-}
-
-/** How long to wait for a time that was planned to be `maxMs` away at most: the clock may have been set back. */
-function untilMs(timeMs: number, maxMs: number): number {
-  return Math.min(maxMs, Math.max(0, timeMs - Date.now()));
 }

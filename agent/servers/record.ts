@@ -1,5 +1,10 @@
 import { z } from 'zod';
-import { AgentServerState, RuntimeKind } from '../../src/protocol/agent-messages.js';
+import {
+  AgentServerState,
+  ConfigFile,
+  RuntimeKind,
+  ServerNetwork,
+} from '../../src/protocol/agent-messages.js';
 import { UUID_PATTERN } from '../runtime/runtime.js';
 
 /** What of a specification outlives the command that brought it; paths are derived anew each time. */
@@ -21,6 +26,12 @@ export const Launch = z.object({
   startupDetection: z.string().nullable(),
   restartPolicy: z.enum(['always', 'on-failure', 'never']),
   maxCrashCount: z.number().int().nonnegative(),
+  // Absent in what earlier agents wrote.
+  installShell: z.string().default('sh'),
+  installDataPath: z.string().nullable().default(null),
+  installAsRoot: z.boolean().default(false),
+  configFiles: z.array(ConfigFile).default([]),
+  network: ServerNetwork.nullable().default(null),
 });
 export type Launch = z.infer<typeof Launch>;
 
@@ -31,6 +42,8 @@ export const ServerRecord = z.object({
   runtime: RuntimeKind,
   launch: Launch,
   isInstalled: z.boolean(),
+  /** A script that ran as root may have left files that are not the servers' user's. */
+  isOwnershipUnsettled: z.boolean().default(false),
   state: AgentServerState,
   desired: z.enum(['running', 'stopped']),
   /** An end of the run that somebody asked for, and what is to follow it. Null: an end would be a crash. */
@@ -59,6 +72,7 @@ export function newRecord(
     ...identity,
     launch,
     isInstalled: false,
+    isOwnershipUnsettled: false,
     state: 'stopped',
     desired: 'stopped',
     intent: null,

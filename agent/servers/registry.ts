@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { AgentMessage, InventoryEntry } from '../../src/protocol/agent-messages.js';
 import { readFileIfExists, writeFileAtomically } from '../atomic-file.js';
+import type { Configurator } from '../config-files/configurator.js';
 import { type Runtime, UUID_PATTERN } from '../runtime/runtime.js';
 import { createConsole } from './console.js';
 import type { ServerDirectories } from './directories.js';
@@ -14,6 +15,7 @@ export interface RegistryOptions {
   dataDir: string;
   runtime: Runtime;
   directories: ServerDirectories;
+  configurator: Configurator;
   timings: ServerTimings;
   /** False: there is no connection or no room; what was sent is lost, or sent again by whoever asks. */
   send(message: AgentMessage): boolean;
@@ -57,7 +59,7 @@ const CONSOLE_BUFFER_MIN_BYTES = 512 * 1024;
 const OTHER_RUNTIME_REASON = 'This node runs servers in another way now: install the server again.';
 
 export function createRegistry(options: RegistryOptions): Registry {
-  const { dataDir, runtime, directories, timings, send, log } = options;
+  const { dataDir, runtime, directories, send, log } = options;
   const stateDirectory = join(dataDir, 'state');
   mkdirSync(stateDirectory, { recursive: true, mode: 0o700 });
   const servers = new Map<string, GameServer>();
@@ -90,7 +92,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       send,
       log,
     });
-    const server = createServer({ record, runtime, directories, console, timings, save, publish: send, log });
+    const server = createServer({ ...options, record, console, save, publish: send });
     servers.set(serverId, server);
     if (panel !== null) console.connect(panel.storedSeqs.get(serverId) ?? null, panel.acknowledges);
     return server;
@@ -170,6 +172,7 @@ function loadRecord(path: string, kind: Runtime['kind'], log: Logger): ServerRec
     log.warn({ serverId: record.serverId, before: record.runtime, now: kind }, 'the runtime has changed');
     return {
       ...newRecord({ serverId: record.serverId, uuid: record.uuid, runtime: kind }, record.launch),
+      isOwnershipUnsettled: record.isOwnershipUnsettled,
       reason: OTHER_RUNTIME_REASON,
     };
   } catch (error) {

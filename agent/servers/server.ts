@@ -1,15 +1,16 @@
 import type { Logger } from 'pino';
 import type { AgentMessage, InventoryEntry } from '../../src/protocol/agent-messages.js';
+import type { Configurator } from '../config-files/configurator.js';
 import type { Runtime, ServerUsage } from '../runtime/runtime.js';
 import { createActions } from './actions.js';
 import type { Console } from './console.js';
-import type { CrashTimings } from './crash-policy.js';
+import type { CrashPolicy, CrashTimings } from './crash-policy.js';
 import type { ServerDirectories } from './directories.js';
-import { runInstallation } from './install.js';
+import { installServer } from './install.js';
 import { createLifecycle } from './lifecycle.js';
+import { settleOwnership } from './ownership.js';
 import type { Launch, ServerRecord } from './record.js';
 import { Refusal, toRefusal } from './refusal.js';
-import { toPlan } from './specification.js';
 import { createStatus } from './status.js';
 import { pause, settlesWithin } from './wait.js';
 
@@ -24,6 +25,7 @@ export interface ServerOptions {
   record: ServerRecord;
   runtime: Runtime;
   directories: ServerDirectories;
+  configurator: Configurator;
   console: Console;
   timings: ServerTimings;
   save(record: ServerRecord): void;
@@ -44,6 +46,8 @@ export interface GameServer {
   start(launch: Launch): Promise<void>;
   stop(timeoutMs?: number): Promise<void>;
   restart(launch: Launch | null): Promise<void>;
+  /** Holds from the next crash on; one that was to be followed by a start that is no longer wanted is not. */
+  setCrashPolicy(policy: CrashPolicy, resetCount: boolean): void;
   /** Always goes through, whatever else is under way. */
   kill(): Promise<void>;
   /** Write to the console; the line end is added if it is not there. */
@@ -71,6 +75,9 @@ export function createServer(options: ServerOptions): GameServer {
   };
   const status = createStatus({ ...options, publish });
   const lifecycle = createLifecycle({ ...options, status, actions, closing: closing.signal });
+  /** What was changed while a restart was under way, whose launch was described before. */
+  let changedPolicy: CrashPolicy | null = null;
+  const withChangedPolicy = (launch: Launch): Launch => ({ ...launch, ...changedPolicy });
 
   function requireInstalled() {
     if (status.record.isInstalled) return;
@@ -89,22 +96,7 @@ export function createServer(options: ServerOptions): GameServer {
     if (lifecycle.run !== null)
       throw new Refusal('server.not_stopped', 'Stop the server before installing it.');
     lifecycle.cancelRestart();
-    status.remember({ launch, isInstalled: false, desired: 'stopped', intent: null });
-    const fresh = { reason: null, exitCode: null, oomKilled: false, containerId: null };
-    status.update({ ...fresh, state: 'installing', crashCount: 0, lastCrashAt: null });
-    try {
-      const plan = toPlan(status.record, directories.prepare(uuid));
-      const timeoutMs = timings.installTimeoutMs;
-      const { containerId } = await runInstallation({ runtime, plan, console, publish, signal, timeoutMs });
-      console.announce('The server is installed');
-      status.update({ state: 'stopped', isInstalled: true, containerId });
-    } catch (error) {
-      const refusal = toRefusal(error, 'install.error');
-      log.warn({ serverId, error }, 'an installation failed');
-      console.announce(refusal.message);
-      status.update({ state: 'stopped', reason: refusal.message });
-      throw refusal;
-    }
+    await installServer({ ...options, status, publish, launch, signal });
   }
 
   async function start(launch: Launch, signal: AbortSignal): Promise<void> {
@@ -134,17 +126,29 @@ export function createServer(options: ServerOptions): GameServer {
     await actions.perform('restart', async (signal) => {
       requireInstalled();
       lifecycle.cancelRestart();
+      changedPolicy = null;
       status.remember({ desired: 'running', intent: 'restart', crashCount: 0, lastCrashAt: null });
       if (lifecycle.run !== null) {
         status.update({ state: 'stopping' });
         await lifecycle.end(timings.stopTimeoutMs);
       }
-      if (launch !== null) status.remember({ launch });
+      if (launch !== null) status.remember({ launch: withChangedPolicy(launch) });
       await pause(timings.restartDelayMs, AbortSignal.any([signal, closing.signal]));
       if (signal.aborted) throw new Refusal('command.cancelled', 'The server was killed during its restart.');
       if (closing.signal.aborted) throw new Refusal('agent.stopping', 'The agent is shutting down.');
       await lifecycle.launch(signal);
     });
+  }
+
+  function setCrashPolicy(policy: CrashPolicy, resetCount: boolean) {
+    changedPolicy = policy;
+    status.remember({ launch: { ...status.record.launch, ...policy } });
+    if (status.record.restartAt !== null && policy.restartPolicy === 'never') {
+      lifecycle.cancelRestart();
+      status.remember({ desired: 'stopped' });
+    }
+    if (resetCount) status.remember({ crashCount: 0, lastCrashAt: null });
+    status.report();
   }
 
   async function kill(): Promise<void> {
@@ -173,6 +177,7 @@ export function createServer(options: ServerOptions): GameServer {
     const { state } = status.record;
     if (state === 'installing') {
       await runtime.remove(uuid);
+      await settleOwnership(status, directories);
       console.announce(INTERRUPTED_REASON);
       status.update({ state: 'stopped', isInstalled: false, intent: null, reason: INTERRUPTED_REASON });
     } else if (state === 'starting' || state === 'running' || state === 'stopping') {
@@ -227,6 +232,7 @@ export function createServer(options: ServerOptions): GameServer {
     start: (launch) => actions.perform('start', (signal) => start(launch, signal)),
     stop,
     restart,
+    setCrashPolicy,
     kill,
     async input(data) {
       if (lifecycle.run === null) throw new Refusal('server.not_running', 'The server is not running.');

@@ -4,6 +4,7 @@ import type { Launch, ServerRecord } from './record.js';
 
 const MAX_CRASH_COUNT_DEFAULT = 5;
 const DATA_PATH_DEFAULT = '/data';
+const INSTALL_SHELL_DEFAULT = 'sh';
 
 /** What the panel said about how to run a server, in the form that the agent keeps. */
 export function toLaunch(specification: ServerSpecification): Launch {
@@ -23,11 +24,16 @@ export function toLaunch(specification: ServerSpecification): Launch {
     dataPath: template.dataPath ?? DATA_PATH_DEFAULT,
     installImage: template.installImage ?? null,
     installScript: template.installScript ?? null,
+    installShell: template.installShell ?? INSTALL_SHELL_DEFAULT,
+    installDataPath: template.installDataPath ?? null,
+    installAsRoot: template.installAsRoot ?? false,
     stopCommand: template.stopCommand ?? null,
     stopSignal: template.stopSignal ?? null,
     startupDetection: template.startupDetection ?? null,
     restartPolicy: specification.restartPolicy ?? 'on-failure',
     maxCrashCount: specification.maxCrashCount ?? MAX_CRASH_COUNT_DEFAULT,
+    configFiles: specification.configFiles ?? [],
+    network: specification.network ?? null,
   };
 }
 
@@ -57,7 +63,8 @@ export function specificationOf(message: PanelMessageOf<'restart_server'>): Serv
 }
 
 export function toPlan(record: ServerRecord, directory: string): ServerPlan {
-  const { stopCommand, stopSignal, startupDetection, restartPolicy, maxCrashCount, ...plan } = record.launch;
+  const { stopCommand, stopSignal, startupDetection, restartPolicy, maxCrashCount, configFiles, ...plan } =
+    record.launch;
   return { ...plan, serverId: record.serverId, uuid: record.uuid, directory };
 }
 

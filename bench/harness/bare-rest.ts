@@ -18,8 +18,10 @@ export function createBareRestRole() {
     userId: 'nobody',
     username: 'nobody',
     email: 'nobody@bench.local',
-    sessionId: 'none',
+    credential: { kind: 'session', sessionId: 'none' },
     permissions: new Set(['*']),
+    narrowedTo: null,
+    origin: { ipAddress: '127.0.0.1', userAgent: undefined },
   };
 
   return {

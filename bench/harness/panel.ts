@@ -12,6 +12,7 @@ const ADMIN = { email: 'admin@bench.local', password: 'a password for the bench'
 export interface Panel {
   pid: number;
   url: string;
+  dataDir: string;
   socketUrl: string;
   /** Signed in as the administrator. */
   api: Api;
@@ -47,6 +48,8 @@ export async function startPanel({ database, directory, environment }: PanelOpti
       ADMIN_PASSWORD: ADMIN.password,
       LOCAL_AGENT: 'false',
       LOG_LEVEL: 'warn',
+      // Everybody here comes from one address.
+      AUTH_RATE_LIMIT_PER_MINUTE: '0',
       ...environment,
     },
   });
@@ -60,6 +63,7 @@ export async function startPanel({ database, directory, environment }: PanelOpti
     return {
       pid: started.pid,
       url,
+      dataDir,
       socketUrl: `ws://127.0.0.1:${port}/ws`,
       api,
       administrator: ADMIN,

@@ -29,6 +29,7 @@ const ROLES: { name: string; description: string; permissions: (Permission | '*'
       'alert.read',
       'database.read',
       'member.read',
+      'activity.read',
     ],
   },
   { name: 'User', description: 'Works on own servers and on shared ones.', permissions: [] },
@@ -95,9 +96,14 @@ async function seedTemplates({ prisma, templatesDirectory }: SeedOptions): Promi
 async function seedAdmin({ prisma, passwords, admin, log }: SeedOptions): Promise<Seeded['newAdmin']> {
   const role = await prisma.role.findUniqueOrThrow({
     where: { name: ADMINISTRATOR_ROLE },
-    select: { id: true, users: { take: 1 } },
+    select: { id: true },
   });
-  if (role.users.length > 0) return null;
+  // By whatever role: an administrator may have made one of his own.
+  const administrator = await prisma.userRole.findFirst({
+    where: { role: { permissions: { has: '*' } } },
+    select: { userId: true },
+  });
+  if (administrator) return null;
   const password = admin.password ?? randomBytes(GENERATED_PASSWORD_BYTES).toString('base64url');
   try {
     await prisma.user.create({

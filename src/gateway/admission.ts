@@ -49,9 +49,11 @@ export async function admit(
   try {
     await presence.arriving(nodeId, { runtime, agentVersion, capabilities });
     if (socket.readyState !== socket.OPEN) return null;
-    const secret = await redeem(nodes, credentials);
-    if (secret === null) return reject(applicant);
-    const connection = createAgentConnection({ socket, valve: applicant.valve, nodeId, capabilities });
+    const redeemed = await redeem(nodes, credentials);
+    if (redeemed === null) return reject(applicant);
+    const { secret, secretVersion } = redeemed;
+    const { valve } = applicant;
+    const connection = createAgentConnection({ socket, valve, nodeId, secretVersion, capabilities });
     // From here on without a pause, so that the answer is the first thing that the agent hears.
     const older = context.agents.attach(connection);
     isArrived = true;

@@ -6,9 +6,14 @@ import type { Valve } from './valve.js';
 /** What may wait in the socket of one agent before it counts as gone. */
 const SEND_BUFFER_MAX_BYTES = 2 * PANEL_FRAME_MAX_BYTES;
 
+/** An agent that does not answer the closing of its connection loses it after so long. */
+const CLOSE_TIMEOUT_MS = 1000;
+
 /** One authenticated connection of one agent. */
 export interface AgentConnection {
   readonly nodeId: string;
+  /** Which of its node's secrets let it in. */
+  readonly secretVersion: string;
   readonly capabilities: ReadonlySet<string>;
   /** False when the agent is gone or takes nothing any more; then nothing was sent. */
   send(message: PanelMessage): boolean;
@@ -22,11 +27,13 @@ export function createAgentConnection(options: {
   socket: WebSocket;
   valve: Valve;
   nodeId: string;
+  secretVersion: string;
   capabilities: ReadonlySet<string>;
 }): AgentConnection {
-  const { socket, valve, nodeId, capabilities } = options;
+  const { socket, valve, nodeId, secretVersion, capabilities } = options;
   return {
     nodeId,
+    secretVersion,
     capabilities,
     send(message) {
       if (socket.readyState !== socket.OPEN) return false;
@@ -37,7 +44,12 @@ export function createAgentConnection(options: {
       socket.send(JSON.stringify(message));
       return true;
     },
-    close: (code, reason) => socket.close(code, reason),
+    close(code, reason) {
+      if (socket.readyState !== socket.OPEN) return;
+      socket.close(code, reason);
+      const timer = setTimeout(() => socket.terminate(), CLOSE_TIMEOUT_MS).unref();
+      socket.once('close', () => clearTimeout(timer));
+    },
     pause: valve.pause,
     resume: valve.resume,
   };

@@ -23,19 +23,31 @@ export async function checkHandshake(
   return credential && [claim.credential, credential];
 }
 
-/** Uses deployment tokens up. The node's secret in exchange, undefined when there was none; null when one was used. */
+export interface Redeemed {
+  secretVersion: string;
+  /** The node's secret, in exchange for a deployment token; undefined when the agent had it already. */
+  secret: string | undefined;
+}
+
+/** Uses deployment tokens up. Null when one was used, or the secret of the node was replaced meanwhile. */
 export async function redeem(
   nodes: Context['nodes'],
   credentials: readonly AgentCredential[],
-): Promise<string | undefined | null> {
+): Promise<Redeemed | null> {
+  const versions = new Set<string>();
   let secret: string | undefined;
   for (const credential of credentials) {
-    if (credential.kind === 'secret') continue;
+    if (credential.kind === 'secret') {
+      versions.add(credential.secretVersion);
+      continue;
+    }
     const exchanged = await nodes.redeemDeploymentToken(credential.tokenId);
     if (exchanged === null) return null;
-    secret = exchanged;
+    versions.add(exchanged.secretVersion);
+    secret = exchanged.secret;
   }
-  return secret;
+  const [secretVersion, ...others] = versions;
+  return secretVersion === undefined || others.length > 0 ? null : { secretVersion, secret };
 }
 
 export function handshakeResponse(options: {

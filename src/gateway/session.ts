@@ -21,7 +21,7 @@ const TRY_AGAIN_LATER = 1013;
 /** One agent's socket, from the upgrade to its end. */
 export interface AgentSession {
   checkLiveness(): void;
-  /** It is deleted: what the agent still says about it is none of its business. */
+  /** It is deleted or on another node: what the agent still says about it is none of its business. */
   forgetServer(serverId: string): void;
 }
 

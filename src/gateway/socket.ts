@@ -9,6 +9,7 @@ import { AGENT_FRAME_MAX_BYTES, CloseCode } from '../protocol/limits.js';
 import { createAgentHandlers } from './handlers.js';
 import type { Claim } from './handshake.js';
 import { createPresence } from './presence.js';
+import { startSecretWatch } from './secret-watch.js';
 import { type AgentSession, openSession } from './session.js';
 import { startWatch } from './watch.js';
 
@@ -38,12 +39,15 @@ export function createAgentDoor(context: Context): AgentDoor {
   const watch = startWatch(context, () => {
     for (const session of sessions.values()) session.checkLiveness();
   });
+  const secretWatch = startSecretWatch(context);
   const pending = new Map<string, number>();
   let isClosing = false;
 
-  bus.on('server.deleted', ({ serverId }) => {
+  function forgetServer({ serverId }: { serverId: string }): void {
     for (const session of sessions.values()) session.forgetServer(serverId);
-  });
+  }
+  bus.on('server.deleted', forgetServer);
+  bus.on('server.moved', forgetServer);
 
   /** Answers how the place is given back; more than once does no harm. */
   function takePlace(address: string): () => void {
@@ -96,7 +100,7 @@ export function createAgentDoor(context: Context): AgentDoor {
     },
     async close() {
       isClosing = true;
-      await watch.stop();
+      await Promise.all([watch.stop(), secretWatch.stop()]);
       await closeAll([...sessions.keys()], CloseCode.goingAway, 'The panel is shutting down.');
       await presence.settled();
     },

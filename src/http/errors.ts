@@ -16,6 +16,10 @@ export const ErrorBody = z.object({
   code: z.string(),
   /** Also in the log and in the `x-request-id` header. */
   requestId: z.string(),
+  /** With `auth.two_factor_required`: for `POST /api/auth/two-factor`. */
+  ticket: z.string().optional(),
+  /** Seconds until the ticket expires. */
+  expiresIn: z.int().optional(),
 });
 export type ErrorBody = z.infer<typeof ErrorBody>;
 
@@ -46,8 +50,8 @@ export function sendError(error: FastifyError | AppError, request: FastifyReques
   return reply.send(errorBody(shown, request.id));
 }
 
-function errorBody({ statusCode, message, code }: AppError, requestId: string): ErrorBody {
-  return { statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, code, requestId };
+function errorBody({ statusCode, message, code, details }: AppError, requestId: string): ErrorBody {
+  return { ...details, statusCode, error: STATUS_CODES[statusCode] ?? 'Error', message, code, requestId };
 }
 
 /** What a client sees of anything that was thrown. */

@@ -3,6 +3,7 @@ import swaggerUi from '@fastify/swagger-ui';
 import type { FastifyInstance, FastifySchema } from 'fastify';
 import { createJsonSchemaTransform, createJsonSchemaTransformObject } from 'fastify-type-provider-zod';
 import { z } from 'zod';
+import { isRoleOnly } from '../lib/permissions.js';
 import type { Access } from './auth.js';
 import { ErrorBody } from './errors.js';
 import { describeRest } from './json-schema.js';
@@ -14,13 +15,22 @@ export interface DocumentOptions {
 }
 
 const TAGS = [
-  ['Authentication', 'Accounts and sessions.'],
+  ['Authentication', 'Signing in and out.'],
+  ['Account', 'Your own account: sessions, API keys, two-factor authentication, SSH keys.'],
+  ['Users', 'Everybody’s accounts.'],
+  ['Roles', 'Rights that count for every server.'],
   ['Nodes', 'Machines that run the agent.'],
   ['Locations', 'Where nodes are.'],
+  ['IP pools', 'Addresses that servers can have as their own.'],
   ['Templates', 'How servers are built.'],
   ['Servers', 'Game servers and what can be done to them.'],
+  ['Members', 'Who else may do what on a server.'],
+  ['Databases', 'Databases of servers.'],
+  ['Database hosts', 'Where databases of servers are made.'],
+  ['Metrics', 'What servers and nodes use, now and before.'],
   ['Console', 'What servers say and are told.'],
   ['Deployment', 'How an agent gets onto a machine.'],
+  ['Administration', 'The whole installation: figures, health, the audit log.'],
   ['Health', 'Whether the panel is well.'],
 ] as const;
 
@@ -47,7 +57,7 @@ export async function documentRoutes(app: FastifyInstance, options: DocumentOpti
         schemas: { Error: z.toJSONSchema(ErrorBody, { target: 'draft-2020-12' }) as object },
       },
     },
-    transformObject: addNamedSchemas,
+    transformObject: (input) => withoutUnused(addNamedSchemas(input)),
     transform(input) {
       const { schema, url: path } = toJsonSchema(input as Parameters<typeof toJsonSchema>[0]);
       const url = path.length > 1 ? path.replace(/\/$/, '') : path;
@@ -55,7 +65,13 @@ export async function documentRoutes(app: FastifyInstance, options: DocumentOpti
       const access = input.route.config?.access;
       const operationId = operationName(String(input.route.method), url);
       return {
-        schema: { operationId, ...schema, ...accessPart(access), response: responses(schema, access) },
+        schema: {
+          operationId,
+          ...schema,
+          ...accessPart(access),
+          description: [schema.description, accessSentence(access)].filter(Boolean).join(' '),
+          response: responses(schema, access),
+        },
         url,
       };
     },
@@ -70,6 +86,16 @@ export async function documentRoutes(app: FastifyInstance, options: DocumentOpti
   });
 }
 
+/** Named schemas are there twice, as they come in and as they go out; most are only ever one of the two. */
+function withoutUnused<Document extends object>(document: Document): Document {
+  const { components } = document as { components?: { schemas?: Record<string, object> } };
+  const text = JSON.stringify(document);
+  for (const name of Object.keys(components?.schemas ?? {})) {
+    if (!text.includes(`"#/components/schemas/${name}"`)) delete components?.schemas?.[name];
+  }
+  return document;
+}
+
 /** `GET /api/nodes/:nodeId` → `getNodesNodeId`: what a generated client calls it. */
 function operationName(method: string, url: string): string {
   const words = url.replace(/^\/api\//, '').match(/[A-Za-z0-9]+/g) ?? [];
@@ -77,8 +103,17 @@ function operationName(method: string, url: string): string {
   return [method.toLowerCase(), ...capitalised].join('');
 }
 
+/** For programs: who may call the route, as it is declared. */
 function accessPart(access: Access | undefined): object {
-  return access === 'public' ? { security: [] } : { security: [{ bearer: [] }] };
+  return { security: access === 'public' ? [] : [{ bearer: [] }], 'x-access': access };
+}
+
+function accessSentence(access: Access | undefined): string {
+  if (access === 'public') return '';
+  if (access === 'signed-in' || access === undefined) return '';
+  if (access === 'session') return 'Takes a session: an API key is refused.';
+  const isForOwners = !isRoleOnly(access);
+  return `Needs \`${access}\`${isForOwners ? ', from a role, as the owner or as a member of the server' : ' from a role'}.`;
 }
 
 /** What any route can answer beside what it declares. */
@@ -89,6 +124,7 @@ function responses(schema: FastifySchema, access: Access | undefined): object {
     ...(access === 'public' ? [] : [[401, 'Not signed in.']]),
     ...(access === 'public' || access === 'signed-in' ? [] : [[403, 'Not allowed.']]),
     ...(schema.params ? [[404, 'There is no such thing, or it may not be seen.']] : []),
+    [429, 'Too many requests: `Retry-After` says when to come again.'],
     [503, 'The database or the node is away, or the panel is stopping.'],
   ] as [number, string][];
   const described = errors.map(([status, description]) => [

@@ -18,6 +18,14 @@ export const Capability = {
   consoleSequence: 'console-sequence',
   /** The agent restarts crashed servers by the policy in `start_server`. */
   crashPolicy: 'crash-policy',
+  /** `crash_policy`: the policy and the count of a server change without a start. */
+  crashPolicyUpdates: 'crash-policy-updates',
+  /** `configFiles` in `start_server` are applied before the start. */
+  configFiles: 'config-files',
+  /** `network` in `start_server`: the server has an address of its own. */
+  networks: 'networks',
+  /** `rotate_secret`. */
+  secretRotation: 'secret-rotation',
 } as const;
 
 const Id = z.string().min(1).max(64);
@@ -199,6 +207,31 @@ export type PortBinding = z.infer<typeof PortBinding>;
 
 const EnvironmentVariables = z.record(z.string().max(128), z.string().max(8192));
 
+/** What a value of a configuration file becomes: the same always, or by what it is now (`*`: anything else). */
+export const ConfigValue = z.union([z.string().max(8192), z.number(), z.boolean()]);
+export type ConfigValue = z.infer<typeof ConfigValue>;
+
+/** Values that the agent sets in a file of the server before each start; the rest of the file stays as it is. */
+export const ConfigFile = z.object({
+  /** Inside the server's directory. */
+  path: z.string().min(1).max(256),
+  parser: z.enum(['file', 'properties', 'ini', 'yaml', 'json', 'xml']),
+  /** Key or path of keys (`a.b`, `a[0].b`, `a.*.b`) → value. */
+  values: z.record(z.string().max(200), z.union([ConfigValue, z.record(z.string().max(8192), ConfigValue)])),
+});
+export type ConfigFile = z.infer<typeof ConfigFile>;
+
+/** A network of the node in which a server has an address of its own. The agent makes it when it is not there. */
+export const ServerNetwork = z.object({
+  name: z.string().max(64),
+  driver: z.enum(['bridge', 'macvlan', 'ipvlan']),
+  parentInterface: z.string().max(64).nullable(),
+  cidr: z.string().max(64),
+  gateway: z.string().max(64).nullable(),
+  ipAddress: z.string().max(64),
+});
+export type ServerNetwork = z.infer<typeof ServerNetwork>;
+
 /** How to build and run a server, complete: the agent keeps no other knowledge of templates. */
 const ServerSpecification = ServerAddress.extend({
   template: z.object({
@@ -214,6 +247,12 @@ const ServerSpecification = ServerAddress.extend({
     /** Regular expression; a line that matches it ends `starting`. Null: running as soon as it runs. */
     startupDetection: z.string().max(500).nullable().optional(),
     dataPath: z.string().max(256).optional(),
+    /** What runs the install script; left out: `sh`. */
+    installShell: z.string().max(64).optional(),
+    /** Where the install container sees the server's directory; left out or null: at `dataPath`. */
+    installDataPath: z.string().max(256).nullable().optional(),
+    /** The install script runs as root of its container, without the host's rights. */
+    installAsRoot: z.boolean().optional(),
   }),
   environment: EnvironmentVariables.optional(),
   allocatedMemoryMb: z.number().int().positive(),
@@ -228,6 +267,8 @@ const ServerSpecification = ServerAddress.extend({
   portBindings: z.array(PortBinding).max(100).optional(),
   restartPolicy: z.enum(['always', 'on-failure', 'never']).optional(),
   maxCrashCount: Count.optional(),
+  configFiles: z.array(ConfigFile).max(50).optional(),
+  network: ServerNetwork.nullable().optional(),
 });
 export type ServerSpecification = z.infer<typeof ServerSpecification>;
 
@@ -246,6 +287,16 @@ const RestartServer = ServerSpecification.partial()
 const KillServer = ServerAddress.extend({ type: z.literal('kill_server') });
 /** Added: remove the container and the server's directory. */
 const DeleteServer = ServerAddress.extend({ type: z.literal('delete_server') });
+/** Added: the crash policy of a server that may be running. */
+const CrashPolicyUpdate = ServerAddress.extend({
+  type: z.literal('crash_policy'),
+  restartPolicy: z.enum(['always', 'on-failure', 'never']),
+  maxCrashCount: Count,
+  /** Its crashes are forgotten, too. */
+  resetCrashCount: z.boolean(),
+});
+/** Added: keep this secret and connect again with it; the old one does not count any more. */
+const RotateSecret = z.object({ type: z.literal('rotate_secret'), secret: z.string().min(1).max(512) });
 const ConsoleInput = z.object({
   type: z.literal('console_input'),
   serverId: Id,
@@ -268,6 +319,8 @@ export const PanelMessage = z.discriminatedUnion('type', [
   RestartServer,
   KillServer,
   DeleteServer,
+  CrashPolicyUpdate,
+  RotateSecret,
   ConsoleInput,
   ExecuteCommand,
   ConsoleAck,

@@ -1,6 +1,6 @@
 import type { WebSocket } from 'ws';
 import type { Context } from '../context.js';
-import type { UserActor } from '../lib/actor.js';
+import type { Origin, UserActor } from '../lib/actor.js';
 import { asAppError } from '../lib/as-app-error.js';
 import { AppError } from '../lib/errors.js';
 import type { Frame } from '../lib/web-sockets.js';
@@ -26,7 +26,7 @@ export interface Identity {
 
 /** One client's connection. */
 export interface Session {
-  readonly address: string;
+  readonly origin: Origin;
   readonly outlet: Outlet;
   actor(): UserActor | undefined;
   isWatching(serverId: string): boolean;
@@ -47,7 +47,7 @@ export interface SessionOptions {
   subscriptions: Subscriptions;
   webSocket: WebSocket;
   /** Where it comes from. */
-  address: string;
+  origin: Origin;
   outlet: Outlet;
   /** Left out, the client says who it is in its first message. */
   identity?: Identity;
@@ -56,7 +56,7 @@ export interface SessionOptions {
 }
 
 export function openSession(options: SessionOptions): Session {
-  const { context, subscriptions, webSocket, address, outlet, onAuthenticated } = options;
+  const { context, subscriptions, webSocket, origin, outlet, onAuthenticated } = options;
   let { identity } = options;
   const watched = new Map<string, Subscriber>();
   const deadline = identity ? undefined : setTimeout(onSilent, HANDSHAKE_TIMEOUT_MS);
@@ -98,7 +98,7 @@ export function openSession(options: SessionOptions): Session {
 
   async function authenticate(token: string): Promise<void> {
     if (identity) throw new AppError('gateway.frame_invalid', 'This connection is authenticated already.');
-    const actor = await context.auth.authenticate(token);
+    const actor = await context.auth.authenticate(token, origin);
     onAuthenticated(actor);
     clearTimeout(deadline);
     identity = { actor, token };
@@ -173,7 +173,7 @@ export function openSession(options: SessionOptions): Session {
   async function recheck(): Promise<void> {
     if (!identity) return;
     try {
-      identity = { ...identity, actor: await context.auth.authenticate(identity.token) };
+      identity = { ...identity, actor: await context.auth.authenticate(identity.token, origin) };
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       end(CloseCode.unauthorized, error);
@@ -192,7 +192,7 @@ export function openSession(options: SessionOptions): Session {
   }
 
   return {
-    address,
+    origin,
     outlet,
     actor: () => identity?.actor,
     isWatching: (serverId) => watched.has(serverId),

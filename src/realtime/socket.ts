@@ -2,7 +2,8 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Context } from '../context.js';
-import type { UserActor } from '../lib/actor.js';
+import type { Origin, UserActor } from '../lib/actor.js';
+import { createClientAddress } from '../lib/client-address.js';
 import { AppError } from '../lib/errors.js';
 import { refuseUpgrade } from '../lib/refuse-upgrade.js';
 import { closeAll } from '../lib/web-sockets.js';
@@ -45,6 +46,7 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
   const subscriptions = createSubscriptions({ bus, serverConsole: context.console, log });
   const sessions = new Map<WebSocket, Session>();
   const watch = startWatch({ context, sessions });
+  const addressOf = createClientAddress(context.config.TRUST_PROXY);
   /** Upgrades that wait for their token to be checked. */
   let checking = 0;
   let isClosing = false;
@@ -53,18 +55,21 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
     const token = readToken(request);
     if (isClosing) throw new AppError('panel.stopping');
     if (sessions.size + checking >= CONNECTIONS_MAX) throw new AppError('gateway.too_many_connections');
-    const identity = token === undefined ? undefined : await identify(token);
+    const origin = originOf(request);
+    const identity = token === undefined ? undefined : await identify(token, origin);
     if (identity) requirePlace(identity.actor);
-    else requirePlaceForStranger(addressOf(request));
+    else requirePlaceForStranger(origin);
     if (isClosing) throw new AppError('panel.stopping');
     if (socket.destroyed) return;
-    sockets.handleUpgrade(request, socket, head, (webSocket) => open(webSocket, request, identity));
+    sockets.handleUpgrade(request, socket, head, (webSocket) =>
+      open(webSocket, { request, origin, identity }),
+    );
   }
 
-  async function identify(token: string): Promise<Identity> {
+  async function identify(token: string, origin: Origin): Promise<Identity> {
     checking += 1;
     try {
-      return { actor: await auth.authenticate(token), token };
+      return { actor: await auth.authenticate(token, origin), token };
     } finally {
       checking -= 1;
     }
@@ -76,22 +81,32 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
     if (connections >= USER_CONNECTIONS_MAX) throw new AppError('gateway.too_many_connections');
   }
 
-  function requirePlaceForStranger(address: string): void {
+  function requirePlaceForStranger({ ipAddress }: Origin): void {
     const strangers = [...sessions.values()].filter((session) => !session.actor());
-    const neighbours = strangers.filter((session) => session.address === address);
-    // Behind a proxy everybody comes from the same address.
-    const isCrowd = context.config.TRUST_PROXY === false && neighbours.length >= STRANGERS_PER_ADDRESS_MAX;
+    const neighbours = strangers.filter((session) => session.origin.ipAddress === ipAddress);
+    const isCrowd = neighbours.length >= STRANGERS_PER_ADDRESS_MAX;
     if (isCrowd || strangers.length >= STRANGERS_MAX) throw new AppError('gateway.too_many_connections');
   }
 
+  function originOf(request: IncomingMessage): Origin {
+    return { ipAddress: addressOf(request), userAgent: request.headers['user-agent'] };
+  }
+
   /** Called in the same breath as the upgrade: a client that speaks at once is heard. */
-  function open(webSocket: WebSocket, request: IncomingMessage, identity: Identity | undefined): void {
+  function open(
+    webSocket: WebSocket,
+    {
+      request,
+      origin,
+      identity,
+    }: { request: IncomingMessage; origin: Origin; identity: Identity | undefined },
+  ): void {
     webSocket.on('error', (error) => log.debug({ err: error }, 'the connection of a client failed'));
     const session = openSession({
       context,
       subscriptions,
       webSocket,
-      address: addressOf(request),
+      origin,
       outlet: createOutlet({ webSocket, socket: request.socket, maxBytes: maxBufferBytes }),
       ...(identity && { identity }),
       onAuthenticated: requirePlace,
@@ -117,10 +132,6 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
       await closeAll([...sessions.keys()], CloseCode.goingAway, 'The panel is shutting down.');
     },
   };
-}
-
-function addressOf(request: IncomingMessage): string {
-  return request.socket.remoteAddress ?? '';
 }
 
 /** Errors: `request.invalid`, `auth.invalid_token`. */

@@ -1,7 +1,8 @@
 import type { WebSocket } from 'ws';
+import { credentialId } from '../lib/actor.js';
 import { AppError } from '../lib/errors.js';
 import { CloseCode } from '../protocol/limits.js';
-import { findEndedSessions } from './ended-sessions.js';
+import { findEndedCredentials } from './ended-credentials.js';
 import { findUsersWithLostRights } from './lost-rights.js';
 import type { Session } from './session.js';
 import { createSlots } from './slots.js';
@@ -39,19 +40,19 @@ export function startWatch({
   const checkSessions = oneAtATime(endRevoked, 'could not check the sessions of connected clients');
   const checkRights = oneAtATime(recheckLost, 'could not check the rights of connected clients');
 
-  function endWhere(isEnded: (sessionId: string) => boolean): void {
+  function endWhere(isEnded: (credential: string) => boolean): void {
     for (const session of sessions.values()) {
-      const sessionId = session.actor()?.sessionId;
-      if (sessionId !== undefined && isEnded(sessionId)) {
+      const actor = session.actor();
+      if (actor && isEnded(credentialId(actor))) {
         session.end(CloseCode.unauthorized, new AppError('auth.invalid_token', 'Your session has ended.'));
       }
     }
   }
 
   async function endRevoked(): Promise<void> {
-    const ids = [...sessions.values()].flatMap((session) => session.actor()?.sessionId ?? []);
-    const ended = await findEndedSessions(database.pool, [...new Set(ids)]);
-    if (ended.size > 0) endWhere((sessionId) => ended.has(sessionId));
+    const actors = [...sessions.values()].flatMap((session) => session.actor() ?? []);
+    const ended = await findEndedCredentials(database.pool, [...new Set(actors.map(credentialId))]);
+    if (ended.size > 0) endWhere((credential) => ended.has(credential));
   }
 
   /** One statement for everybody; only those who seem to have lost something are looked at one by one. */
@@ -112,6 +113,7 @@ export function startWatch({
     setInterval(() => [...sessions.values()].forEach(recheck), RECHECK_INTERVAL_MS),
   ];
   bus.on('session.revoked', ({ sessionId }) => endWhere((id) => id === sessionId));
+  bus.on('apiKey.revoked', ({ apiKeyId }) => endWhere((id) => id === apiKeyId));
   bus.on('server.deleted', ({ serverId }) => {
     for (const session of sessions.values()) session.drop(serverId, 'server.deleted');
   });

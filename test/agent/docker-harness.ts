@@ -53,10 +53,14 @@ export async function makePlan(script: string, changes: Partial<ServerPlan> = {}
     diskMb: 1024,
     ports: [],
     networkMode: 'bridge',
+    network: null,
     directory,
     dataPath: '/data',
     installImage: null,
     installScript: null,
+    installShell: 'sh',
+    installDataPath: null,
+    installAsRoot: false,
     ...changes,
   };
 }

@@ -16,6 +16,7 @@ import { type FakePanel, type FakePanelSettings, startFakePanel } from './fake-p
 
 const AGENT_BUNDLE = resolve('dist/catalyst-agent.mjs');
 export const shimCommand = [process.execPath, AGENT_BUNDLE, 'shim'];
+export const configureCommand = [process.execPath, AGENT_BUNDLE, 'configure'];
 export const isRoot = process.getuid?.() === 0;
 export const SERVER_UID = 28_000;
 const log = pino({ level: process.env.TEST_LOG ?? 'silent' });
@@ -75,7 +76,13 @@ export async function connectAgent(
 ): Promise<Agent & { dataDir: string }> {
   const from = panel.messages.length;
   const config = { ...agentConfig(panel, dataDir), ...settings };
-  const agent = await startAgent({ config, shimCommand, log, timings: { ...timings, ...changes } });
+  const agent = await startAgent({
+    config,
+    shimCommand,
+    configureCommand,
+    log,
+    timings: { ...timings, ...changes },
+  });
   let isStopped = false;
   const stop = async () => {
     if (isStopped) return;
@@ -91,7 +98,10 @@ export async function connectAgent(
 export function spawnAgent(
   panel: FakePanel,
   dataDir: string,
-  { stdout = 'inherit' }: { stdout?: 'inherit' | 'closed' } = {},
+  {
+    stdout = 'inherit',
+    runtime = 'process',
+  }: { stdout?: 'inherit' | 'closed'; runtime?: 'process' | 'docker' } = {},
 ): ChildProcess {
   const child = spawn(process.execPath, [AGENT_BUNDLE], {
     env: {
@@ -100,7 +110,7 @@ export function spawnAgent(
       NODE_ID: 'node-1',
       NODE_TOKEN: 'token-1',
       AGENT_DATA_DIR: dataDir,
-      RUNTIME: 'process',
+      RUNTIME: runtime,
       LOG_LEVEL: process.env.TEST_LOG ?? (stdout === 'closed' ? 'info' : 'silent'),
     },
     stdio: ['ignore', stdout === 'closed' ? 'pipe' : 'inherit', 'pipe'],
@@ -146,6 +156,7 @@ type CommandType =
   | 'stop_server'
   | 'restart_server'
   | 'kill_server'
+  | 'crash_policy'
   | 'delete_server'
   | 'execute_command';
 

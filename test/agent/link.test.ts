@@ -10,6 +10,7 @@ import { loadAgentConfig } from '../../agent/config.js';
 import {
   agentConfig,
   command,
+  configureCommand,
   connectAgent,
   eventually,
   linesOf,
@@ -76,7 +77,13 @@ test('a panel that refuses the connection by HTTP is tried again, slowly', async
     nodeToken: 'secret-token',
   };
   const timings = { unauthorizedWaitMs: 200, redialMinMs: 1 };
-  const agent = await startAgent({ config, shimCommand, log: pino({ level: 'trace' }, stream), timings });
+  const agent = await startAgent({
+    config,
+    shimCommand,
+    configureCommand,
+    log: pino({ level: 'trace' }, stream),
+    timings,
+  });
   onTestFinished(() => agent.stop());
   const startedAtMs = performance.now();
   await eventually('it has tried three times', () => requests >= 3);

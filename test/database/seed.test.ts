@@ -123,6 +123,15 @@ test('machines of several panels on one database are nodes of their own, also wi
   expect(nodes.map(({ name }) => name)).toEqual(['local', 'local-machine', 'local-node-3']);
 });
 
+test('whoever may do everything by a role of his own is administrator enough', async () => {
+  const { prisma } = database;
+  await run();
+  const own = await prisma.role.create({ data: { name: 'Owners', permissions: ['*'] } });
+  await prisma.userRole.updateMany({ data: { roleId: own.id } });
+  expect((await run({ admin: { email: 'other@example.com' } })).newAdmin).toBeNull();
+  expect(await prisma.user.count()).toBe(1);
+});
+
 test('somebody who has the e-mail already is not made an administrator', async () => {
   const { prisma } = database;
   await prisma.user.create({

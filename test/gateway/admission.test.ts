@@ -1,4 +1,5 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { Capability } from '../../src/protocol/agent-messages.js';
 import { eventually } from '../helpers/condition.js';
 import { refusedUpgrade } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
@@ -97,7 +98,7 @@ test('the answer tells what the panel speaks, and where each console goes on', a
     type: 'node_handshake_response',
     nodeId: node.id,
     protocolVersion: 1,
-    capabilities: ['command-results', 'inventory', 'console-sequence', 'crash-policy'],
+    capabilities: Object.values(Capability),
     heartbeatIntervalMs: 30_000,
     console: [],
   });

@@ -12,7 +12,8 @@ export interface CuttingProxy {
   /** Cuts every connection now. */
   cut(): void;
   restore(): void;
-  /** How many connections there were at once, at most. */
+  countFromNow(): void;
+  /** How many connections there were at once, at most, since then. */
   openMax(): number;
   close(): Promise<void>;
 }
@@ -78,6 +79,9 @@ export async function startCuttingProxy(target: { host: string; port: number }):
       hold = { text, work };
     },
     cut,
+    countFromNow() {
+      openMax = 0;
+    },
     openMax: () => openMax,
     restore() {
       isCut = false;

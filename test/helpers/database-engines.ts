@@ -60,7 +60,7 @@ export function mysqlEngine(): TestEngine {
     ...account,
     passwordStatement: 'ALTER USER',
     operate,
-    login: ({ name, ...rest }) => openMysql({ ...account, ...rest }, name),
+    login: ({ name, username, password }) => openMysql({ ...account, username, password }, name),
     hasDatabase: async (name) => (await operate(`SHOW DATABASES WHERE \`Database\` = '${name}'`)).length > 0,
     hasUser: async (username) =>
       (await operate(`SELECT 1 FROM mysql.user WHERE User = '${username}'`)).length > 0,
@@ -91,7 +91,8 @@ export async function postgresqlEngine(): Promise<TestEngine & { drop(): Promise
     password,
     passwordStatement: 'ALTER ROLE',
     operate,
-    login: ({ name, ...rest }) => openPostgresql({ ...operator, ...rest }, name),
+    login: (account) =>
+      openPostgresql({ ...operator, username: account.username, password: account.password }, account.name),
     hasDatabase: async (name) =>
       (await operate(`SELECT 1 FROM pg_database WHERE datname = '${name}'`)).length > 0,
     hasUser: async (role) => (await operate(`SELECT 1 FROM pg_roles WHERE rolname = '${role}'`)).length > 0,

@@ -1,6 +1,9 @@
 import { createHmac } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { accountAudit } from '../helpers/accounts.js';
 import { type Panel, startPanel } from '../helpers/panel.js';
+
+const ORIGIN = { ipAddress: '127.0.0.1', userAgent: undefined };
 
 let panel: Panel;
 beforeAll(async () => {
@@ -163,12 +166,37 @@ describe('POST /api/auth/login', () => {
     }
     // In turns, and the quickest of many: whatever else the machine does only ever makes one slower.
     let [knownMs, unknownMs] = [Infinity, Infinity];
-    for (let round = 0; round < 25; round += 1) {
-      knownMs = Math.min(knownMs, await elapsedMs(johndoe.email));
-      unknownMs = Math.min(unknownMs, await elapsedMs('nobody@example.com'));
+    for (let account = 0; account < 6; account += 1) {
+      const { email } = await panel.createUser();
+      // The fifth failure would slow down the next.
+      for (let round = 0; round < 4; round += 1) {
+        knownMs = Math.min(knownMs, await elapsedMs(email));
+        unknownMs = Math.min(unknownMs, await elapsedMs(`nobody${account}@example.com`));
+      }
     }
     // Without the dummy hash it is about 0.2.
     expect(unknownMs / knownMs).toBeGreaterThan(0.6);
+  });
+
+  test('writes who signed in and who failed to, but not an e-mail that nobody has', async () => {
+    const user = await panel.createUser();
+    await panel.app.inject({
+      method: 'POST',
+      url: '/api/auth/login',
+      headers: { 'user-agent': `a browser ${'x'.repeat(1000)}` },
+      remoteAddress: '192.0.2.9',
+      payload: { email: user.email, password: 'a wrong one' },
+    });
+    await panel.post('/api/auth/login', { email: 'planted-nobody@example.com', password: 'a wrong one' });
+    const { prisma } = panel.context.database;
+    const rows = await prisma.auditLog.findMany({ orderBy: { id: 'desc' }, take: 3 });
+    expect(rows).toMatchObject([
+      { action: 'auth.login_failed', userId: null, username: null, resourceId: null },
+      { action: 'auth.login_failed', userId: user.id, username: user.username, ipAddress: '192.0.2.9' },
+      { action: 'auth.login', userId: user.id, resourceType: 'session' },
+    ]);
+    expect(rows[1]?.userAgent?.length).toBe(256);
+    expect(JSON.stringify(rows.map(({ metadata }) => metadata))).not.toContain('planted-nobody');
   });
 
   test('refuses a disabled account like a wrong password', async () => {
@@ -272,9 +300,9 @@ describe('access tokens', () => {
 
   test('a check that is cached costs microseconds', async () => {
     const user = await panel.createUser();
-    await panel.context.auth.authenticate(user.token);
+    await panel.context.auth.authenticate(user.token, ORIGIN);
     const startedAt = performance.now();
-    for (let round = 0; round < 10_000; round += 1) await panel.context.auth.authenticate(user.token);
+    for (let round = 0; round < 10_000; round += 1) await panel.context.auth.authenticate(user.token, ORIGIN);
     expect((performance.now() - startedAt) / 10_000).toBeLessThan(0.05);
   });
 });
@@ -313,6 +341,48 @@ describe('POST /api/auth/refresh', () => {
     expect((await panel.get('/api/auth/me', second.body.data.token)).status).toBe(401);
     const { refreshToken } = second.body.data;
     expect((await panel.post('/api/auth/refresh', { refreshToken })).status).toBe(401);
+  });
+
+  test('remembers on the session when and from where it was last refreshed', async () => {
+    const first = await login();
+    const { prisma } = panel.context.database;
+    const before = await prisma.session.findFirstOrThrow({
+      where: { userId: first.userId },
+      orderBy: { createdAt: 'desc' },
+    });
+    await panel.app.inject({
+      method: 'POST',
+      url: '/api/auth/refresh',
+      headers: { 'user-agent': 'another browser' },
+      remoteAddress: '192.0.2.77',
+      payload: { refreshToken: first.refreshToken },
+    });
+    const after = await prisma.session.findUniqueOrThrow({ where: { id: before.id } });
+    expect(after).toMatchObject({ ipAddress: '192.0.2.77', userAgent: 'another browser' });
+    expect(after.lastUsedAt.getTime()).toBeGreaterThan(before.lastUsedAt.getTime());
+  });
+
+  test('the second use of a token is audited once, and the refreshing itself is not', async () => {
+    const first = await login();
+    for (let use = 0; use < 3; use += 1) {
+      await panel.post('/api/auth/refresh', { refreshToken: first.refreshToken });
+    }
+    expect(await accountAudit(panel, first.userId)).toEqual([
+      'auth.register',
+      'auth.login',
+      'auth.login',
+      'auth.refresh_reuse',
+    ]);
+  });
+
+  test('a token of a disabled account is not used up by being refused', async () => {
+    const first = await login();
+    const disable = (disabledAt: Date | null) =>
+      panel.context.database.prisma.user.update({ where: { id: first.userId }, data: { disabledAt } });
+    await disable(new Date());
+    expect((await panel.post('/api/auth/refresh', { refreshToken: first.refreshToken })).status).toBe(401);
+    await disable(null);
+    expect((await panel.post('/api/auth/refresh', { refreshToken: first.refreshToken })).status).toBe(200);
   });
 
   test('10 uses at once: one at most succeeds, and the session ends', async () => {
@@ -367,5 +437,6 @@ describe('POST /api/auth/logout', () => {
     expect((await panel.get('/api/auth/me', user.token)).status).toBe(401);
     expect((await panel.get('/api/auth/me', other.body.data.token)).status).toBe(200);
     expect(revoked).toEqual([{ userId: user.id, sessionId: expect.any(String) }]);
+    expect((await accountAudit(panel, user.id)).at(-1)).toBe('auth.logout');
   });
 });

@@ -43,7 +43,7 @@ describe('errors', () => {
 
   test.each([
     ['an address that cannot be decoded', 'GET', '/api/nodes/%ff', 400],
-    ['a method that a route does not have', 'PATCH', '/api/auth/me', 404],
+    ['a method that a route does not have', 'PUT', '/api/auth/me', 404],
     ['a path far too long', 'GET', `/api/nodes/${'x'.repeat(2000)}`, 404],
   ])('%s', async (_, method, url, status) => {
     const answer = await panel.call(method, url);

@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
@@ -63,6 +64,7 @@ test('a location is created, read by anybody signed in, changed and deleted', as
     id: expect.any(String),
     name: 'Frankfurt',
     description: 'Rack 3',
+    nodeCount: 0,
     createdAt: expect.any(String),
     updatedAt: expect.any(String),
   });
@@ -84,6 +86,58 @@ test('of 10 at once with one name one is made, the others are 409', async () => 
   const other = await panel.createLocation();
   const renamed = await panel.put(`/api/locations/${other.id}`, { name: 'Race' }, administrator.token);
   expect([renamed.status, renamed.body.code]).toEqual([409, 'location.name_taken']);
+});
+
+test('an unknown filter is 400', async () => {
+  expect((await panel.get('/api/locations?name=x', user.token)).status).toBe(400);
+});
+
+test('a search finds parts of names and descriptions, whatever characters are in them', async () => {
+  const tag = randomBytes(4).toString('hex');
+  for (const name of [`${tag} 100%`, `${tag} 100 euro`, `${tag} a_b`]) {
+    await panel.post('/api/locations', { name, description: `Rack ${tag}` }, administrator.token);
+  }
+  const found = async (search: string) => {
+    const { body } = await panel.get(`/api/locations?search=${encodeURIComponent(search)}`, user.token);
+    expect(body.pagination.total).toBe(body.data.length);
+    return body.data.map(({ name }: { name: string }) => name.slice(tag.length + 1));
+  };
+  expect(await found(tag.toUpperCase())).toEqual(['100 euro', '100%', 'a_b']);
+  expect(await found(`rack ${tag}`)).toHaveLength(3);
+  expect(await found(`${tag} 100%`)).toEqual(['100%']);
+  expect(await found(`${tag} a_`)).toEqual(['a_b']);
+  expect(await found('\\')).toEqual([]);
+});
+
+test('a location tells how many nodes are in it', async () => {
+  const { location } = await panel.createNode();
+  const { body } = await panel.get(`/api/locations/${location.id}`, user.token);
+  expect(body.data.nodeCount).toBe(1);
+});
+
+test('each change is in the audit log, with what was before; what was refused is not', async () => {
+  const created = await panel.post('/api/locations', { name: 'Audited' }, administrator.token);
+  const { id } = created.body.data;
+  await panel.put(`/api/locations/${id}`, { name: 'Renamed', description: '' }, administrator.token);
+  await panel.put(`/api/locations/${id}`, { name: 5 }, administrator.token);
+  await panel.delete(`/api/locations/${id}`, administrator.token);
+  const rows = await panel.context.database.prisma.auditLog.findMany({
+    where: { resourceType: 'location', resourceId: id },
+    orderBy: { id: 'asc' },
+  });
+  expect(rows.map(({ action, userId, metadata }) => [action, userId, metadata])).toEqual([
+    [
+      'location.create',
+      administrator.id,
+      expect.objectContaining({ locationName: 'Audited', after: { name: 'Audited', description: '' } }),
+    ],
+    [
+      'location.update',
+      administrator.id,
+      { locationName: 'Audited', before: { name: 'Audited' }, after: { name: 'Renamed' } },
+    ],
+    ['location.delete', administrator.id, { locationName: 'Renamed' }],
+  ]);
 });
 
 test('a location with nodes in it is not deleted: 409', async () => {

@@ -139,8 +139,13 @@ describe('GET /api/nodes', () => {
       maxMemoryMb: 32_768,
       maxCpuCores: 16,
       maxDiskMb: null,
+      memoryOverallocatePercent: 0,
+      cpuOverallocatePercent: 0,
+      diskOverallocatePercent: 0,
       portRangeStart: 1024,
       portRangeEnd: 65_535,
+      tags: [],
+      isInMaintenance: false,
       isOnline: false,
       lastSeenAt: null,
       runtime: null,
@@ -402,7 +407,10 @@ describe('what agents prove their node with', () => {
   test('the secret of the node, and of no other', async () => {
     const [one, two] = [await panel.createNode(), await panel.createNode()];
     const { nodes } = panel.context;
-    expect(await nodes.authenticateAgent({ nodeId: one.id, token: one.secret })).toEqual({ kind: 'secret' });
+    expect(await nodes.authenticateAgent({ nodeId: one.id, token: one.secret })).toEqual({
+      kind: 'secret',
+      secretVersion: expect.any(String),
+    });
     for (const token of [two.secret, '', 'x', one.secret.slice(1)]) {
       expect(await nodes.authenticateAgent({ nodeId: one.id, token })).toBe(null);
     }
@@ -418,7 +426,7 @@ describe('what agents prove their node with', () => {
     const secrets = await Promise.all(
       Array.from({ length: 10 }, () => nodes.redeemDeploymentToken(credential.tokenId)),
     );
-    expect(secrets.filter((secret) => secret !== null)).toEqual([node.secret]);
+    expect(secrets.flatMap((found) => found?.secret ?? [])).toEqual([node.secret]);
     expect(await nodes.authenticateAgent({ nodeId: node.id, token })).toBe(null);
   });
 

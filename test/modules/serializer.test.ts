@@ -39,6 +39,7 @@ const template = {
   name: 'n',
   description: '',
   dockerImage: 'i',
+  images: { 'Java 21': 'i:21' },
   startCommand: ['sh', '-c', 'x'],
   stopCommand: null,
   stopSignal: 'SIGINT',
@@ -50,11 +51,18 @@ const template = {
   ],
   features: { configFiles: ['/x'], nested: { list: [1, null, { deep: true }] } },
   installImage: null,
+  installShell: 'sh',
+  installDataPath: null,
+  installAsRoot: false,
   startupDetection: null,
   dataPath: '/data',
   createdAt: at,
   updatedAt: at,
 };
+
+const configFiles = [
+  { path: 'a.yml', parser: 'yaml', values: { a: 'b', c: 1, d: true, e: { 'regex:^x': 'y', '*': 2 } } },
+];
 
 const server = {
   id: 's',
@@ -111,7 +119,7 @@ test.each([
   ['me', MeResponse, { id: 'u', email: 'e', username: 'n', createdAt: at }],
   ['a node with its secret', NodeResponse, { ...node, secret: 's' }],
   ['a node', NodeResponse, { ...node, lastSeenAt: at, runtime: 'docker', maxDiskMb: 5 }],
-  ['a template', TemplateResponse, { ...template, configFiles: [], installScript: 'x' }],
+  ['a template', TemplateResponse, { ...template, configFiles, installScript: 'x' }],
   ['a server', ServerResponse, serverDetail],
   ['what has a name', success(z.object({ list: z.array(Named) })), { list: [{ at: null, x: 1 }, { at }] }],
   ['dates and nulls', success(z.object({ a: Timestamp.nullable(), b: Timestamp.optional() })), { a: null }],

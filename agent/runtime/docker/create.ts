@@ -1,5 +1,7 @@
 import type Docker from 'dockerode';
+import type { ServerNetwork } from '../../../src/protocol/agent-messages.js';
 import type { ServerPlan } from '../runtime.js';
+import { isIpv6 } from './subnets.js';
 
 /** Who a container is for; with the node's id it makes the labels by which containers are found again. */
 export type ContainerRole = 'server' | 'install';
@@ -28,11 +30,16 @@ const OOM_SCORE_ADJUSTMENT = 300;
  */
 const LOG_FILE_MAX = '16m';
 const LOG_FILES_MAX = '3';
+/**
+ * What package managers and unpackers need as root: to write, give away and change files of others (apt, dpkg, tar, chown),
+ * and to become another user (apt's downloads, su). Nothing that reaches beyond the container's own files.
+ */
+const ROOT_CAPABILITIES = ['CHOWN', 'DAC_OVERRIDE', 'FOWNER', 'SETGID', 'SETUID'];
 const MEGABYTE = 1024 * 1024;
 
 /** The server's own container, as `docker create` would be told. */
 export function serverContainer(plan: ServerPlan, setting: ContainerSetting): Docker.ContainerCreateOptions {
-  const publishes = plan.networkMode !== 'host';
+  const publishes = plan.networkMode !== 'host' && plan.network === null;
   return {
     ...commonOptions(plan, setting, 'server'),
     name: plan.containerName,
@@ -43,9 +50,17 @@ export function serverContainer(plan: ServerPlan, setting: ContainerSetting): Do
     ...(publishes && { ExposedPorts: exposedPorts(plan) }),
     HostConfig: {
       ...hostConfig(plan, setting, plan.memoryMb),
+      NetworkMode: plan.network?.name ?? plan.networkMode,
+      Mounts: [mount(plan, plan.dataPath)],
       ...(publishes && { PortBindings: portBindings(plan) }),
     },
+    ...(plan.network !== null && { NetworkingConfig: networkingConfig(plan.network) }),
   };
+}
+
+function networkingConfig({ name, ipAddress }: ServerNetwork) {
+  const address = isIpv6(ipAddress) ? { IPv6Address: ipAddress } : { IPv4Address: ipAddress };
+  return { EndpointsConfig: { [name]: { IPAMConfig: address } } };
 }
 
 /** The container that runs the template's install script in the server's directory, once. */
@@ -54,23 +69,31 @@ export function installContainer(
   setting: ContainerSetting,
   script: string,
 ): Docker.ContainerCreateOptions {
+  const dataPaths = new Set([plan.dataPath, plan.installDataPath ?? plan.dataPath]);
   return {
     ...commonOptions(plan, setting, 'install'),
     name: `${plan.containerName}-install`,
     Image: plan.installImage ?? plan.image,
     OpenStdin: false,
-    Entrypoint: ['sh', '-c'],
+    Entrypoint: [plan.installShell, '-c'],
     Cmd: [script.replaceAll('\r\n', '\n')],
-    WorkingDir: plan.dataPath,
-    HostConfig: hostConfig(plan, setting, Math.max(plan.memoryMb, INSTALL_MEMORY_MIN_MB)),
+    WorkingDir: plan.installDataPath ?? plan.dataPath,
+    HostConfig: {
+      ...hostConfig(plan, setting, Math.max(plan.memoryMb, INSTALL_MEMORY_MIN_MB)),
+      ...(plan.installAsRoot && { CapAdd: ROOT_CAPABILITIES }),
+      // An address of its own is the server's; the script only has to reach others.
+      NetworkMode: plan.network === null ? plan.networkMode : 'bridge',
+      Mounts: [...dataPaths].map((path) => mount(plan, path)),
+    },
   };
 }
 
 function commonOptions(plan: ServerPlan, setting: ContainerSetting, role: ContainerRole) {
+  const isRoot = role === 'install' && plan.installAsRoot;
   // The unprivileged user has no entry in the image's passwd, so its home would be `/`, where it may not write.
-  const environment = { HOME: plan.dataPath, ...plan.environment };
+  const environment = { HOME: isRoot ? '/root' : plan.dataPath, ...plan.environment };
   return {
-    User: `${setting.uid}:${setting.gid}`,
+    User: isRoot ? '0:0' : `${setting.uid}:${setting.gid}`,
     Env: Object.entries(environment).map(([name, value]) => `${name}=${value}`),
     Labels: { [Label.server]: plan.uuid, [Label.node]: setting.nodeId, [Label.role]: role },
     Tty: false,
@@ -100,15 +123,6 @@ function hostConfig(plan: ServerPlan, setting: ContainerSetting, memoryMb: numbe
     ...(setting.canLimitDisk && { StorageOpt: { size: `${Math.ceil(plan.diskMb)}M` } }),
     RestartPolicy: { Name: 'no' },
     AutoRemove: false,
-    Mounts: [
-      {
-        Type: 'bind',
-        Source: plan.directory,
-        Target: plan.dataPath,
-        BindOptions: { Propagation: 'rprivate' },
-      },
-    ],
-    NetworkMode: plan.networkMode,
     IpcMode: 'private',
     ReadonlyRootfs: false,
     // Reaps the zombies of games that start programs, and passes signals to a game that, as process 1, would ignore them.
@@ -120,6 +134,10 @@ function hostConfig(plan: ServerPlan, setting: ContainerSetting, memoryMb: numbe
       Config: { 'max-size': LOG_FILE_MAX, 'max-file': LOG_FILES_MAX, mode: 'blocking' },
     },
   };
+}
+
+function mount({ directory }: ServerPlan, path: string): Docker.MountSettings {
+  return { Type: 'bind', Source: directory, Target: path, BindOptions: { Propagation: 'rprivate' } };
 }
 
 function exposedPorts(plan: ServerPlan): Record<string, object> {

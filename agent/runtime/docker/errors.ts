@@ -10,6 +10,9 @@ export class DockerError extends Error {
       | 'image.missing'
       | 'container.name_taken'
       | 'container.failed'
+      | 'network.mismatch'
+      | 'network.failed'
+      | 'address.in_use'
       | typeof RUNTIME_UNAVAILABLE,
     message: string,
     options?: ErrorOptions,
@@ -75,6 +78,10 @@ export function startFailure(error: unknown, containerName: string): unknown {
     message.match(/listen (?:tcp|udp)[46]? \S*:(\d+): bind: address already in use/)?.[1];
   if (port !== undefined) {
     return new DockerError('port.in_use', `port ${port} is already in use on this node`, { cause: error });
+  }
+  if (/address already in use/i.test(message)) {
+    const sentence = 'the address of the server is already in use in its network';
+    return new DockerError('address.in_use', sentence, { cause: error });
   }
   const sentence = `the container ${containerName} did not start: ${message}`;
   return new DockerError('container.failed', sentence, { cause: error });

@@ -1,6 +1,8 @@
 import { isIP } from 'node:net';
 import { posix } from 'node:path';
+import type { ServerNetwork } from '../../../src/protocol/agent-messages.js';
 import { type ServerPlan, UUID_PATTERN } from '../runtime.js';
+import { isInSubnet } from './subnets.js';
 
 /**
  * Everything that becomes part of a request to the engine is checked here, whoever checked it before: a
@@ -8,9 +10,15 @@ import { type ServerPlan, UUID_PATTERN } from '../runtime.js';
  */
 const CONTAINER_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{1,63}$/;
 const NETWORK_NAME = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/;
+/** The engine's own, in which nothing has an address that was chosen. */
+const BUILT_IN_NETWORKS = ['bridge', 'host', 'none', 'default'];
+/** With a number of a VLAN behind a dot, the engine makes that interface. */
+const INTERFACE_NAME = /^[a-zA-Z0-9_-]{1,15}(?:\.[0-9]{1,4})?$/;
 const NODE_ID = /^[a-zA-Z0-9][a-zA-Z0-9_.-]{0,63}$/;
 const VARIABLE_NAME = /^[a-zA-Z_][a-zA-Z0-9_.-]{0,127}$/;
 const DATA_PATH = /^(?:\/[a-zA-Z0-9_.-]+){1,16}$/;
+/** A program of the install image: by its name, or where it is. */
+const INSTALL_SHELL = /^(?:[a-zA-Z0-9_-]{1,32}|(?:\/[a-zA-Z0-9_.-]{1,32}){1,8})$/;
 /** Mounting the server's directory over one of these breaks the container or opens the kernel's files to it. */
 const RESERVED_PATHS = ['/proc', '/sys', '/dev', '/etc', '/bin', '/sbin', '/lib', '/lib64', '/usr'];
 
@@ -47,6 +55,10 @@ export function checkPlan(plan: ServerPlan): void {
   if (!CONTAINER_NAME.test(plan.containerName)) refuse('container name', plan.containerName);
   if (!NETWORK_NAME.test(plan.networkMode)) refuse('network name', plan.networkMode);
   if (!isDataPath(plan.dataPath)) refuse('data path', plan.dataPath);
+  const { installDataPath, installShell, network } = plan;
+  if (installDataPath !== null && !isDataPath(installDataPath)) refuse('data path', installDataPath);
+  if (!INSTALL_SHELL.test(installShell)) refuse('install shell', installShell);
+  if (network !== null) checkNetwork(network);
   if (!posix.isAbsolute(plan.directory) || plan.directory.includes('\0')) refuse('directory', plan.directory);
   for (const [name, value] of Object.entries(plan.environment)) {
     if (!VARIABLE_NAME.test(name)) refuse('variable name', name);
@@ -60,6 +72,13 @@ export function checkPlan(plan: ServerPlan): void {
   for (const size of [plan.memoryMb, plan.cpuCores, plan.diskMb]) {
     if (!(Number.isFinite(size) && size > 0)) refuse('limit', String(size));
   }
+}
+
+function checkNetwork({ name, parentInterface, cidr, gateway, ipAddress }: ServerNetwork): void {
+  if (!NETWORK_NAME.test(name) || BUILT_IN_NETWORKS.includes(name)) refuse('network name', name);
+  if (parentInterface !== null && !INTERFACE_NAME.test(parentInterface)) refuse('interface', parentInterface);
+  if (!isInSubnet(ipAddress, cidr)) refuse(`address in ${cidr}`, ipAddress);
+  if (gateway !== null && !isInSubnet(gateway, cidr)) refuse(`gateway in ${cidr}`, gateway);
 }
 
 function isDataPath(path: string): boolean {

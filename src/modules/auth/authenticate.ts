@@ -1,69 +1,80 @@
 import type { Pool } from 'pg';
 import type { Bus } from '../../events.js';
-import type { UserActor } from '../../lib/actor.js';
+import type { Origin, UserActor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
+import { hashToken } from '../../lib/secrets.js';
 import type { AccessTokens } from './access-tokens.js';
+import { type ApiKeyTokens, isApiKeyToken } from './api-key-tokens.js';
+import type { ApiKeyUse } from './api-key-use.js';
+import { type Identified, type KnownUser, loadApiKeyHolder, loadSessionHolder } from './credentials.js';
 
-/** How long a check of session, account and rights is believed; then the database is asked again. */
+/** How long a check of session or key, account and rights is believed; then the database is asked again. */
 const CHECK_VALID_MS = 1000;
 const CACHED_TOKENS_MAX = 10_000;
 
 interface Entry {
-  userId: string;
-  sessionId: string;
-  tokenExpiresAtMs: number;
+  load(): Promise<Identified | null>;
+  /** What the last check found: nobody, or somebody; undefined before the first. */
+  found: Identified | null | undefined;
   checkedAtMs: number;
-  actor: UserActor | null;
   /** The check under way, shared by everybody who waits for it. */
-  checking: Promise<UserActor> | null;
+  checking: Promise<KnownUser> | null;
 }
 
-const LOAD = `
-  SELECT u."id", u."email", u."username",
-    ARRAY(
-      SELECT DISTINCT unnest(r."permissions")
-      FROM "UserRole" ur JOIN "Role" r ON r."id" = ur."roleId"
-      WHERE ur."userId" = u."id"
-    ) AS "permissions"
-  FROM "Session" s JOIN "User" u ON u."id" = s."userId"
-  WHERE s."id" = $1 AND u."id" = $2
-    AND s."revokedAt" IS NULL AND s."expiresAt" > now() AND u."disabledAt" IS NULL`;
+export interface AuthenticatorOptions {
+  pool: Pool;
+  bus: Bus;
+  accessTokens: AccessTokens;
+  apiKeyTokens: ApiKeyTokens;
+  apiKeyUse: ApiKeyUse;
+}
 
 /**
- * Turns an access token into who holds it. A revoked session, a disabled account and changed rights count at once
- * in this process, which hears of them on the bus, and within `CHECK_VALID_MS` in any other.
+ * Turns an access token or an API key into who holds it. A revoked session or key, a disabled account and changed
+ * rights count at once in this process, which hears of them on the bus, and within `CHECK_VALID_MS` in any other.
  * Throws `auth.invalid_token`.
  */
-export function createAuthenticator(options: { pool: Pool; bus: Bus; accessTokens: AccessTokens }) {
-  const { pool, bus, accessTokens } = options;
+export function createAuthenticator(options: AuthenticatorOptions) {
+  const { pool, bus, accessTokens, apiKeyTokens, apiKeyUse } = options;
   const entries = new Map<string, Entry>();
 
-  bus.on('session.revoked', ({ sessionId }) => forget((entry) => entry.sessionId === sessionId));
+  bus.on('session.revoked', ({ sessionId }) => forget((user) => credentialIs(user, sessionId)));
+  bus.on('apiKey.revoked', ({ apiKeyId }) => forget((user) => credentialIs(user, apiKeyId)));
   bus.on('access.changed', ({ userId, serverId }) => {
-    if (userId !== undefined) forget((entry) => entry.userId === userId);
+    if (userId !== undefined) forget((user) => user.userId === userId);
     else if (serverId === undefined) entries.clear();
   });
 
-  function forget(isConcerned: (entry: Entry) => boolean): void {
-    for (const [token, entry] of entries) if (isConcerned(entry)) entries.delete(token);
+  /** Checks under way, too: what they find may be from before the change. */
+  function forget(isConcerned: (user: KnownUser) => boolean): void {
+    for (const [token, { found, checking }] of entries) {
+      if (checking || !found || isConcerned(found.user)) entries.delete(token);
+    }
   }
 
-  return async function authenticate(token: string): Promise<UserActor> {
+  return async function authenticate(token: string, origin: Origin): Promise<UserActor> {
+    const user = await identify(token);
+    apiKeyUse.note(user.credential, origin);
+    return { ...user, origin };
+  };
+
+  function identify(token: string): KnownUser | Promise<KnownUser> {
     const entry = entries.get(token) ?? remember(token);
     const nowMs = Date.now();
-    if (entry.tokenExpiresAtMs <= nowMs) {
-      entries.delete(token);
-      throw new AppError('auth.invalid_token');
+    // The next try looks at the token itself again, which is cheaper than the database.
+    if (entry.found && entry.found.expiresAtMs <= nowMs) entries.delete(token);
+    if (entry.found !== undefined && nowMs - entry.checkedAtMs < CHECK_VALID_MS) {
+      return requireValid(entry.found, nowMs);
     }
-    if (entry.actor && nowMs - entry.checkedAtMs < CHECK_VALID_MS) return entry.actor;
-    entry.checking ??= check(token, entry).finally(() => {
+    entry.checking ??= check(entry).finally(() => {
       entry.checking = null;
     });
     return entry.checking;
-  };
+  }
 
+  /** Only tokens that this panel has made are worth a place and a question to the database. */
   function remember(token: string): Entry {
-    const { userId, sessionId, expiresAtMs } = accessTokens.verify(token);
+    const load = isApiKeyToken(token) ? loadKey(token) : loadSession(token);
     if (entries.size >= CACHED_TOKENS_MAX) {
       // Maps keep the order of insertion: the first is the oldest.
       for (const oldest of entries.keys()) {
@@ -71,42 +82,37 @@ export function createAuthenticator(options: { pool: Pool; bus: Bus; accessToken
         break;
       }
     }
-    const entry: Entry = {
-      userId,
-      sessionId,
-      tokenExpiresAtMs: expiresAtMs,
-      checkedAtMs: 0,
-      actor: null,
-      checking: null,
-    };
+    const entry: Entry = { load, found: undefined, checkedAtMs: 0, checking: null };
     entries.set(token, entry);
     return entry;
   }
 
-  async function check(token: string, entry: Entry): Promise<UserActor> {
-    const startedAtMs = Date.now();
-    const { rows } = await pool.query<{
-      id: string;
-      email: string;
-      username: string;
-      permissions: string[];
-    }>({ name: 'authenticate', text: LOAD, values: [entry.sessionId, entry.userId] });
-    const user = rows[0];
-    if (!user) {
-      entries.delete(token);
-      throw new AppError('auth.invalid_token');
-    }
-    const actor: UserActor = {
-      kind: 'user',
-      userId: user.id,
-      username: user.username,
-      email: user.email,
-      sessionId: entry.sessionId,
-      permissions: new Set(user.permissions),
-    };
-    // An entry that was forgotten while we asked is not in the map any more, and so never used again.
-    entry.actor = actor;
-    entry.checkedAtMs = startedAtMs;
-    return actor;
+  function loadSession(token: string): Entry['load'] {
+    const verified = accessTokens.verify(token);
+    return () => loadSessionHolder(pool, verified);
   }
+
+  function loadKey(token: string): Entry['load'] {
+    if (!apiKeyTokens.isGenuine(token)) throw new AppError('auth.invalid_token');
+    const tokenHash = hashToken(token);
+    return () => loadApiKeyHolder(pool, tokenHash);
+  }
+
+  async function check(entry: Entry): Promise<KnownUser> {
+    const startedAtMs = Date.now();
+    const found = await entry.load();
+    // An entry that was forgotten while we asked is not in the map any more, and so never used again.
+    entry.found = found;
+    entry.checkedAtMs = startedAtMs;
+    return requireValid(found, Date.now());
+  }
+}
+
+function requireValid(found: Identified | null, nowMs: number): KnownUser {
+  if (!found || found.expiresAtMs <= nowMs) throw new AppError('auth.invalid_token');
+  return found.user;
+}
+
+function credentialIs({ credential }: KnownUser, id: string): boolean {
+  return (credential.kind === 'session' ? credential.sessionId : credential.apiKeyId) === id;
 }

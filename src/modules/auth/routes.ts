@@ -1,17 +1,31 @@
-import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
+import { requestClient } from '../../http/auth.js';
+import { ErrorBody } from '../../http/errors.js';
 import { EmptyBody, Success } from '../../lib/schemas.js';
-import { LoginBody, MeResponse, RefreshBody, RegisterBody, SignedInResponse } from './schemas.js';
+import { accountRoutes } from './account-routes.js';
+import { apiKeyRoutes } from './api-key-routes.js';
+import { LoginBody, RefreshBody, RegisterBody, SignedInResponse } from './schemas.js';
 import type { Auth } from './service.js';
-import type { ClientInfo } from './sessions.js';
+import { sessionRoutes } from './session-routes.js';
+import { requireSession } from './sessions.js';
+import { sshKeyRoutes } from './ssh-key-routes.js';
+import { twoFactorRoutes } from './two-factor-routes.js';
+import { givenCode, SecondStepBody } from './two-factor-schemas.js';
 
 const tags = ['Authentication'];
+const config = { access: 'public', limit: 'authentication' } as const;
 
 export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { auth }) => {
+  await app.register(accountRoutes, { profile: auth.profile });
+  await app.register(sessionRoutes, { sessions: auth.sessions });
+  await app.register(apiKeyRoutes, { apiKeys: auth.apiKeys });
+  await app.register(twoFactorRoutes, { twoFactor: auth.twoFactor });
+  await app.register(sshKeyRoutes, { sshKeys: auth.sshKeys });
+
   app.post(
     '/register',
     {
-      config: { access: 'public' },
+      config,
       schema: {
         tags,
         summary: 'Register an account',
@@ -21,59 +35,75 @@ export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { a
     },
     async (request) => ({
       success: true as const,
-      data: await auth.register(request.body, clientInfo(request)),
+      data: await auth.register(request.body, requestClient(request)),
     }),
   );
 
   app.post(
     '/login',
     {
-      config: { access: 'public' },
-      schema: { tags, summary: 'Sign in', body: LoginBody, response: { 200: SignedInResponse } },
+      config,
+      schema: {
+        tags,
+        summary: 'Sign in',
+        description:
+          'With two-factor authentication the answer is 401 `auth.two_factor_required` with a `ticket` for the second step.',
+        body: LoginBody,
+        response: { 200: SignedInResponse, 401: ErrorBody },
+      },
     },
     async (request) => ({
       success: true as const,
-      data: await auth.login(request.body, clientInfo(request)),
+      data: await auth.login(request.body, requestClient(request)),
+    }),
+  );
+
+  app.post(
+    '/two-factor',
+    {
+      config,
+      schema: {
+        tags,
+        summary: 'Sign in, second step',
+        description:
+          'Takes the ticket of the first step and a code of the authenticator app, or a recovery code. Each works once.',
+        body: SecondStepBody,
+        response: { 200: SignedInResponse, 401: ErrorBody },
+      },
+    },
+    async (request) => ({
+      success: true as const,
+      data: await auth.loginSecondStep(request.body.ticket, givenCode(request.body), requestClient(request)),
     }),
   );
 
   app.post(
     '/refresh',
     {
-      config: { access: 'public' },
+      config,
       schema: {
         tags,
         summary: 'Exchange a refresh token',
         description: 'Each refresh token works once. The use of an old one ends the session.',
         body: RefreshBody,
-        response: { 200: SignedInResponse },
+        response: { 200: SignedInResponse, 401: ErrorBody },
       },
     },
-    async (request) => ({ success: true as const, data: await auth.refresh(request.body.refreshToken) }),
+    async (request) => ({
+      success: true as const,
+      data: await auth.refresh(request.body.refreshToken, requestClient(request)),
+    }),
   );
 
   app.post(
     '/logout',
     {
-      config: { access: 'signed-in' },
+      config: { access: 'session' },
       schema: { tags, summary: 'Sign out', body: EmptyBody, response: { 200: Success } },
     },
-    async (request) => {
-      await auth.logout(request.actor);
+    async ({ actor }) => {
+      await auth.sessions.revoke(actor, requireSession(actor), 'auth.logout');
       return { success: true as const };
     },
   );
-
-  app.get(
-    '/me',
-    {
-      config: { access: 'signed-in' },
-      schema: { tags, summary: 'Get the current user', response: { 200: MeResponse } },
-    },
-    async (request) => ({ success: true as const, data: await auth.me(request.actor) }),
-  );
 };
-
-function clientInfo({ ip, headers }: FastifyRequest): ClientInfo {
-  return { ipAddress: ip, userAgent: headers['user-agent'] };
-}

@@ -1,89 +1,151 @@
 import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
+import type { Prisma } from '../../generated/prisma/client.js';
+import type { Origin, UserActor } from '../../lib/actor.js';
+import { type AuditTransaction, recordAudit } from '../../lib/audit.js';
 import { AppError } from '../../lib/errors.js';
+import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
 import { createToken, hashToken } from '../../lib/secrets.js';
+import { createRowId, execute } from './execute.js';
+import type { SessionView } from './schemas.js';
+import { cutOrigin } from './stored-origin.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** A session that is not refreshed for so long ends. */
 const SESSION_MS = 30 * DAY_MS;
-const USER_AGENT_MAX_LENGTH = 256;
 
-/** Where a login came from, for the list of one's sessions. */
-export interface ClientInfo {
-  ipAddress: string;
-  userAgent: string | undefined;
+const SHOWN = {
+  id: true,
+  ipAddress: true,
+  userAgent: true,
+  createdAt: true,
+  lastUsedAt: true,
+  expiresAt: true,
+} as const;
+
+const OPEN = `
+  WITH opened AS (
+    INSERT INTO "Session" ("id", "userId", "ipAddress", "userAgent", "expiresAt")
+    VALUES ($1, $2, $3, $4, $5::timestamptz) RETURNING "id", "expiresAt"
+  )
+  INSERT INTO "RefreshToken" ("id", "sessionId", "tokenHash", "expiresAt")
+  SELECT $6, "id", $7, "expiresAt" FROM opened`;
+
+export interface NewSession {
+  sessionId: string;
+  refreshToken: string;
 }
 
-/** A login, and its chain of refresh tokens: each is used once, and an old one's use ends the session. */
+export type Sessions = ReturnType<typeof createSessions>;
+
+/** Logins: each is a row, and ending it ends every token and socket that came from it. */
 export function createSessions({ database, bus }: { database: Database; bus: Bus }) {
   const { prisma } = database;
 
-  /** What a new session's row needs beside its user. */
-  function draft(client: ClientInfo) {
+  async function open(transaction: AuditTransaction, userId: string, client: Origin): Promise<NewSession> {
+    const sessionId = createRowId();
     const refreshToken = createToken('ctr');
-    const expiresAt = new Date(Date.now() + SESSION_MS);
-    const row = {
-      ipAddress: client.ipAddress,
-      userAgent: client.userAgent?.slice(0, USER_AGENT_MAX_LENGTH) ?? null,
-      expiresAt,
-      refreshTokens: { create: { tokenHash: hashToken(refreshToken), expiresAt } },
-    };
-    return { refreshToken, row };
+    const { ipAddress, userAgent } = cutOrigin(client);
+    await execute(transaction, OPEN, [
+      sessionId,
+      userId,
+      ipAddress,
+      userAgent,
+      sessionExpiry(),
+      createRowId(),
+      hashToken(refreshToken),
+    ]);
+    return { sessionId, refreshToken };
   }
 
-  async function open(userId: string, client: ClientInfo) {
-    const { refreshToken, row } = draft(client);
-    const { id } = await prisma.session.create({ data: { userId, ...row }, select: { id: true } });
-    return { sessionId: id, refreshToken };
-  }
-
-  async function revoke(sessionId: string): Promise<void> {
-    const [session] = await prisma.session.updateManyAndReturn({
-      where: { id: sessionId, revokedAt: null },
+  /**
+   * Ends an account's sessions and the logins of it that still wait for their second factor; its API keys stay.
+   * The change that is the reason (password, disabling) comes before it in the transaction: a login under way then
+   * either sees the change, or its session is among those that end. Answers what `publishEnded` has to be given
+   * after the commit.
+   */
+  async function end(
+    transaction: Prisma.TransactionClient,
+    userId: string,
+    { exceptSessionId }: { exceptSessionId?: string } = {},
+  ): Promise<string[]> {
+    await transaction.twoFactorTicket.deleteMany({ where: { userId } });
+    const ended = await transaction.session.updateManyAndReturn({
+      where: {
+        userId,
+        revokedAt: null,
+        ...(exceptSessionId !== undefined && { id: { not: exceptSessionId } }),
+      },
       data: { revokedAt: new Date() },
-      select: { userId: true },
+      select: { id: true },
     });
-    if (session) bus.emit('session.revoked', { sessionId, userId: session.userId });
+    return ended.map(({ id }) => id);
   }
 
-  /** Uses a refresh token up and answers its successor. Throws `auth.invalid_token`. */
-  async function rotate(refreshToken: string) {
-    const tokenHash = hashToken(refreshToken);
-    const rotated = await prisma.$transaction(async (transaction) => {
-      const now = new Date();
-      // Conditions on the row itself only: then the update takes its lock and looks again, and of two at once one wins.
-      const [used] = await transaction.refreshToken.updateManyAndReturn({
-        where: { tokenHash, usedAt: null, expiresAt: { gt: now } },
-        data: { usedAt: now },
-        select: { sessionId: true },
-      });
-      if (!used) return null;
-      const expiresAt = new Date(now.getTime() + SESSION_MS);
-      const [session] = await transaction.session.updateManyAndReturn({
-        where: { id: used.sessionId, revokedAt: null, expiresAt: { gt: now } },
-        data: { expiresAt, lastUsedAt: now },
-        select: { id: true, userId: true },
-      });
-      if (!session) return null;
-      const successor = createToken('ctr');
-      await transaction.refreshToken.create({
-        data: { sessionId: session.id, tokenHash: hashToken(successor), expiresAt },
-      });
-      return { userId: session.userId, sessionId: session.id, refreshToken: successor };
-    });
-    if (rotated) return rotated;
-    await revokeFamilyOf(tokenHash);
-    throw new AppError('auth.invalid_token');
+  /** Tells this process, whose caches and sockets forget the sessions at once; others notice within 2 s. */
+  function publishEnded(userId: string, sessionIds: readonly string[]): void {
+    for (const sessionId of sessionIds) bus.emit('session.revoked', { sessionId, userId });
   }
 
-  /** Somebody used a token for the second time: one of the two is a thief, so neither goes on. */
-  async function revokeFamilyOf(tokenHash: string): Promise<void> {
-    const token = await prisma.refreshToken.findUnique({
-      where: { tokenHash },
-      select: { sessionId: true, usedAt: true },
+  /** Ends one of the actor's own. Throws `auth.session_not_found`. */
+  async function revoke(
+    actor: UserActor,
+    sessionId: string,
+    action: 'auth.logout' | 'session.revoke',
+  ): Promise<void> {
+    await prisma.$transaction(async (transaction) => {
+      const { count } = await transaction.session.updateMany({
+        where: { id: sessionId, userId: actor.userId, revokedAt: null, expiresAt: { gt: new Date() } },
+        data: { revokedAt: new Date() },
+      });
+      if (count === 0) throw new AppError('auth.session_not_found');
+      await recordAudit(transaction, actor, { action, resourceType: 'session', resourceId: sessionId });
     });
-    if (token?.usedAt) await revoke(token.sessionId);
+    publishEnded(actor.userId, [sessionId]);
   }
 
-  return { draft, open, revoke, rotate };
+  /** Ends all of the actor's but the one that he asks with, and answers how many there were. */
+  async function revokeOthers(actor: UserActor): Promise<number> {
+    const ended = await prisma.$transaction(async (transaction) => {
+      const ids = await end(transaction, actor.userId, { exceptSessionId: requireSession(actor) });
+      if (ids.length === 0) return ids;
+      await recordAudit(transaction, actor, {
+        action: 'session.revoke_others',
+        resourceType: 'user',
+        resourceId: actor.userId,
+        metadata: { sessions: ids.length },
+      });
+      return ids;
+    });
+    publishEnded(actor.userId, ended);
+    return ended.length;
+  }
+
+  async function list(actor: UserActor, page: PageQuery): Promise<Page<SessionView>> {
+    const where = { userId: actor.userId, revokedAt: null, expiresAt: { gt: new Date() } };
+    const [rows, total] = await Promise.all([
+      prisma.session.findMany({
+        where,
+        orderBy: [{ lastUsedAt: 'desc' }, { id: 'asc' }],
+        ...pageRange(page),
+        select: SHOWN,
+      }),
+      prisma.session.count({ where }),
+    ]);
+    const currentId = requireSession(actor);
+    return { items: rows.map((row) => ({ ...row, isCurrent: row.id === currentId })), total };
+  }
+
+  return { open, end, publishEnded, revoke, revokeOthers, list };
+}
+
+/** From now on, until it is refreshed. */
+export function sessionExpiry(now = new Date()): Date {
+  return new Date(now.getTime() + SESSION_MS);
+}
+
+/** The session that the actor asks with. Throws `auth.session_required` for an API key. */
+export function requireSession({ credential }: UserActor): string {
+  if (credential.kind !== 'session') throw new AppError('auth.session_required');
+  return credential.sessionId;
 }

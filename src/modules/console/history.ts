@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
+import { formatMicroseconds } from '../../lib/timestamps.js';
 import type { LogStream } from '../../protocol/agent-messages.js';
-import { formatMicroseconds } from './timestamps.js';
 
 /** A stored line, ended by \n. */
 export interface LogLine {

@@ -1,6 +1,6 @@
 import { DatabaseError, type Pool } from 'pg';
+import { formatMicroseconds } from '../../lib/timestamps.js';
 import type { LogBatch } from './batch.js';
-import { formatMicroseconds } from './timestamps.js';
 
 /**
  * Lines are cut out of their batches by PostgreSQL, so that the panel does nothing per line. The row of

@@ -1,13 +1,13 @@
 import type { Bus } from '../../events.js';
 import type { AgentConnection } from '../../gateway/connection.js';
 import type { Log } from '../../lib/log.js';
+import { formatMicroseconds } from '../../lib/timestamps.js';
 import { type AgentMessageOf, Capability, type LogStream } from '../../protocol/agent-messages.js';
 import { CloseCode } from '../../protocol/limits.js';
 import { batchFrom, type GapReason, type LogBatch, splitBatch } from './batch.js';
 import { createLineAssembler, type LineAssembler } from './line-assembler.js';
 import { countLines, storable } from './lines.js';
 import type { LogStore } from './store.js';
-import { formatMicroseconds } from './timestamps.js';
 
 /** How far a console has come. */
 export interface ConsoleState {

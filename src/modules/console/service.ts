@@ -4,6 +4,7 @@ import type { AgentConnection } from '../../gateway/connection.js';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Actor } from '../../lib/actor.js';
 import type { Log } from '../../lib/log.js';
+import { formatMicroseconds, MICROSECONDS_MAX, parseMicroseconds } from '../../lib/timestamps.js';
 import { type AgentMessageOf, Capability } from '../../protocol/agent-messages.js';
 import type { ServerAccess } from '../servers/access.js';
 import { batchFrom, type GapReason, type LogBatch } from './batch.js';
@@ -15,7 +16,6 @@ import { createIntake } from './intake.js';
 import { loadLastSeq } from './positions.js';
 import type { LogEntry, LogQuery } from './schemas.js';
 import { createLogStore } from './store.js';
-import { formatMicroseconds, MICROSECONDS_MAX, parseMicroseconds } from './timestamps.js';
 
 /** A reader waits so long for the lines that have just been shown live to be stored. */
 const READ_SETTLE_MS = 500;

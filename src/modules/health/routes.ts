@@ -11,7 +11,7 @@ export const healthRoutes: FastifyPluginAsyncZod<{ pool: Pool }> = async (app, {
   app.get(
     '/health',
     {
-      config: { access: 'public' },
+      config: { access: 'public', limit: 'health' },
       schema: {
         tags,
         summary: 'Is the process alive?',
@@ -24,7 +24,7 @@ export const healthRoutes: FastifyPluginAsyncZod<{ pool: Pool }> = async (app, {
   app.get(
     '/ready',
     {
-      config: { access: 'public' },
+      config: { access: 'public', limit: 'health' },
       schema: {
         tags,
         summary: 'Can it do its work?',

@@ -1,7 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { pageBody, Success } from '../../lib/schemas.js';
 import {
   CreateLocationBody,
+  ListLocationsQuery,
   LocationParams,
   LocationResponse,
   LocationsResponse,
@@ -19,7 +20,7 @@ export const locationRoutes: FastifyPluginAsyncZod<{ locations: Locations }> = a
       schema: {
         tags,
         summary: 'List locations',
-        querystring: PageQuery,
+        querystring: ListLocationsQuery,
         response: { 200: LocationsResponse },
       },
     },

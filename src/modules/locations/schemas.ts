@@ -1,5 +1,7 @@
 import { z } from 'zod';
-import { Description, Id, Name, success, successPage, Timestamp } from '../../lib/schemas.js';
+import { Description, Id, Name, PageQuery, success, successPage, Timestamp } from '../../lib/schemas.js';
+
+const SEARCH_MAX_LENGTH = 100;
 
 export const LocationParams = z.object({ locationId: Id });
 
@@ -12,10 +14,18 @@ export const UpdateLocationBody = z.strictObject({
 });
 export type UpdateLocationBody = z.output<typeof UpdateLocationBody>;
 
+export const ListLocationsQuery = z.strictObject({
+  ...PageQuery.shape,
+  /** Part of the name or the description. */
+  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+});
+export type ListLocationsQuery = z.output<typeof ListLocationsQuery>;
+
 export const Location = z.object({
   id: z.string(),
   name: z.string(),
   description: z.string(),
+  nodeCount: z.int(),
   createdAt: Timestamp,
   updatedAt: Timestamp,
 });

@@ -1,14 +1,25 @@
 import type { Database } from '../../database/client.js';
-import { createToken, hashToken, isSameSecret, type Secrets } from '../../lib/secrets.js';
-
-const DEPLOYMENT_TOKEN_MS = 60 * 60 * 1000;
+import { hashToken, isSameSecret, type Secrets } from '../../lib/secrets.js';
 
 /** How an agent proved that it is the node's. */
-export type AgentCredential = { kind: 'secret' } | { kind: 'deployment-token'; tokenId: string };
+export type AgentCredential =
+  | { kind: 'secret'; secretVersion: string }
+  | { kind: 'deployment-token'; tokenId: string };
 
-/** What agents prove their node with: its secret for good, a deployment token once. */
+/** The secret of a node, and by what it is told apart from those before and after it. */
+export interface NodeSecret {
+  secret: string;
+  secretVersion: string;
+}
+
+/** What agents prove their node with: its secret until it is replaced, a deployment token once. */
 export function createEnrolment({ database, secrets }: { database: Database; secrets: Secrets }) {
   const { prisma } = database;
+
+  /** Every sealing of a secret is unlike any other, so it is a version. */
+  function open(secretEncrypted: string): NodeSecret {
+    return { secret: secrets.open(secretEncrypted), secretVersion: secretEncrypted };
+  }
 
   /** A token that may still be exchanged, and its node. */
   async function findToken(token: string) {
@@ -19,15 +30,6 @@ export function createEnrolment({ database, secrets }: { database: Database; sec
   }
 
   return {
-    async createDeploymentToken(nodeId: string, createdById: string | null) {
-      const token = createToken('ctd');
-      const expiresAt = new Date(Date.now() + DEPLOYMENT_TOKEN_MS);
-      await prisma.deploymentToken.create({
-        data: { nodeId, tokenHash: hashToken(token), expiresAt, createdById },
-      });
-      return { token, expiresAt };
-    },
-
     /** The node that a deployment token is for, without using the token up; null when it is not valid. */
     async findDeployment(token: string): Promise<{ nodeId: string; nodeName: string } | null> {
       const found = await findToken(token);
@@ -40,20 +42,21 @@ export function createEnrolment({ database, secrets }: { database: Database; sec
         select: { secretEncrypted: true },
       });
       if (!node) return null;
-      if (isSameSecret(secrets.open(node.secretEncrypted), proof.token)) return { kind: 'secret' };
+      const { secret, secretVersion } = open(node.secretEncrypted);
+      if (isSameSecret(secret, proof.token)) return { kind: 'secret', secretVersion };
       const found = await findToken(proof.token);
       return found?.node.id === proof.nodeId ? { kind: 'deployment-token', tokenId: found.id } : null;
     },
 
     /** Uses the token up and answers the secret of its node; null when somebody else was first. */
-    async redeemDeploymentToken(tokenId: string): Promise<string | null> {
+    async redeemDeploymentToken(tokenId: string): Promise<NodeSecret | null> {
       const now = new Date();
       const [token] = await prisma.deploymentToken.updateManyAndReturn({
         where: { id: tokenId, usedAt: null, expiresAt: { gt: now } },
         data: { usedAt: now },
         select: { node: { select: { secretEncrypted: true } } },
       });
-      return token ? secrets.open(token.node.secretEncrypted) : null;
+      return token ? open(token.node.secretEncrypted) : null;
     },
   };
 }

@@ -22,15 +22,24 @@ export interface PresenceOptions {
   heartbeatIntervalMs: number;
 }
 
+export type Presence = ReturnType<typeof createPresence>;
+
 /** What is known of nodes from their agents' connections. */
 export function createPresence({ database, bus, heartbeatIntervalMs }: PresenceOptions) {
   const { prisma } = database;
   const staleAfterMs = HEARTBEATS_MISSED_MAX * heartbeatIntervalMs;
 
+  /** A node that was last heard of before is offline. */
+  function staleBefore(now: Date): Date {
+    return new Date(now.getTime() - staleAfterMs);
+  }
+
   return {
+    staleBefore,
+
     /** Its agent is connected, to this panel or another, and was heard of lately. */
     isOnline: (node: NodePresence): boolean =>
-      node.isOnline && node.lastSeenAt !== null && Date.now() - node.lastSeenAt.getTime() <= staleAfterMs,
+      node.isOnline && node.lastSeenAt !== null && node.lastSeenAt >= staleBefore(new Date()),
 
     /** What the agent says of itself. Its node is online from `recordSeen` on, when it can be talked to. */
     async recordConnected(nodeId: string, agent: ConnectedAgent): Promise<void> {
@@ -59,7 +68,7 @@ export function createPresence({ database, bus, heartbeatIntervalMs }: PresenceO
     /** Nodes that missed their heartbeats are offline, also when nobody noticed them leave. Answers their ids. */
     async markStaleOffline(now: Date): Promise<string[]> {
       const stale = await prisma.node.updateManyAndReturn({
-        where: { isOnline: true, lastSeenAt: { lt: new Date(now.getTime() - staleAfterMs) } },
+        where: { isOnline: true, lastSeenAt: { lt: staleBefore(now) } },
         data: { isOnline: false },
         select: { id: true },
       });

@@ -1,9 +1,9 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { requestOrigin } from '../../http/origin.js';
-import { EmptyBody, PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { pageBody, Success } from '../../lib/schemas.js';
+import { nodeCredentialRoutes } from './credential-routes.js';
 import {
   CreateNodeBody,
-  DeploymentTokenResponse,
+  ListNodesQuery,
   NodeParams,
   NodeResponse,
   NodesResponse,
@@ -14,11 +14,13 @@ import type { Nodes } from './service.js';
 const tags = ['Nodes'];
 
 export const nodeRoutes: FastifyPluginAsyncZod<{ nodes: Nodes }> = async (app, { nodes }) => {
+  await app.register(nodeCredentialRoutes, { nodes });
+
   app.get(
     '/',
     {
       config: { access: 'signed-in' },
-      schema: { tags, summary: 'List nodes', querystring: PageQuery, response: { 200: NodesResponse } },
+      schema: { tags, summary: 'List nodes', querystring: ListNodesQuery, response: { 200: NodesResponse } },
     },
     async ({ actor, query }) => pageBody(await nodes.list(actor, query), query),
   );
@@ -73,30 +75,17 @@ export const nodeRoutes: FastifyPluginAsyncZod<{ nodes: Nodes }> = async (app, {
     '/:nodeId',
     {
       config: { access: 'admin.write' },
-      schema: { tags, summary: 'Delete a node', params: NodeParams, response: { 200: Success } },
+      schema: {
+        tags,
+        summary: 'Delete a node',
+        description: 'Only without servers. Its IP pools and deployment tokens are deleted, too.',
+        params: NodeParams,
+        response: { 200: Success },
+      },
     },
     async ({ actor, params }) => {
       await nodes.delete(actor, params.nodeId);
       return { success: true as const };
     },
-  );
-
-  app.post(
-    '/:nodeId/deployment-token',
-    {
-      config: { access: 'admin.write' },
-      schema: {
-        tags,
-        summary: 'Create a deployment token',
-        description: 'It works once, for an hour. The script at `deployUrl` sets an agent up with it.',
-        params: NodeParams,
-        body: EmptyBody,
-        response: { 200: DeploymentTokenResponse },
-      },
-    },
-    async (request) => ({
-      success: true as const,
-      data: await nodes.deploy(request.actor, request.params.nodeId, requestOrigin(request)),
-    }),
   );
 };

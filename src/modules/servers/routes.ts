@@ -1,11 +1,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { pageBody } from '../../lib/schemas.js';
-import { allocationRoutes } from './allocation-routes.js';
-import { cloneRoutes } from './clone-routes.js';
-import { crashPolicyRoutes } from './crash-policy-routes.js';
-import { ownerRoutes } from './owner-routes.js';
-import { powerRoutes } from './power-routes.js';
-import { removalRoutes } from './removal-routes.js';
+import { cloneRoutes } from './placing/clone-routes.js';
+import { transferRoutes } from './placing/transfer-routes.js';
+import { crashPolicyRoutes } from './power/crash-policy-routes.js';
+import { powerRoutes } from './power/power-routes.js';
+import { suspensionRoutes } from './power/suspension-routes.js';
+import { removalRoutes } from './removal/removal-routes.js';
 import {
   CreateServerBody,
   ListServersQuery,
@@ -15,9 +15,9 @@ import {
   UpdateServerBody,
 } from './schemas.js';
 import type { Servers } from './service.js';
-import { suspensionRoutes } from './suspension-routes.js';
-import { transferRoutes } from './transfer-routes.js';
-import { variablesRoutes } from './variables-routes.js';
+import { allocationRoutes } from './settings/allocation-routes.js';
+import { ownerRoutes } from './settings/owner-routes.js';
+import { variablesRoutes } from './settings/variables-routes.js';
 
 const tags = ['Servers'];
 

@@ -4,16 +4,16 @@ import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Log } from '../../lib/log.js';
 import type { Nodes } from '../nodes/service.js';
 import type { ServerAccess } from './access.js';
-import { createServerChanges, type ServerChanges } from './changes.js';
-import { createServerCloning, type ServerCloning } from './clone.js';
-import { createServerCreation, createServerPlacer, type ServerCreation } from './creation.js';
 import { createServerLifecycle, type ServerLifecycle } from './lifecycle.js';
-import { createServerOwnership, type ServerOwnership } from './owner.js';
-import { createPlacement, type Placement } from './placement.js';
-import { createServerAllocations, type ServerAllocations } from './server-allocations.js';
+import { createServerCloning, type ServerCloning } from './placing/clone.js';
+import { createServerCreation, createServerPlacer, type ServerCreation } from './placing/creation.js';
+import { createPlacement, type Placement } from './placing/placement.js';
+import { createServerTransfer, type ServerTransfer } from './placing/transfer.js';
+import { createServerChanges, type ServerChanges } from './settings/changes.js';
+import { createServerOwnership, type ServerOwnership } from './settings/owner.js';
+import { createServerAllocations, type ServerAllocations } from './settings/server-allocations.js';
+import { createServerVariables, type ServerVariables } from './settings/variables.js';
 import { createSpecifications } from './specification.js';
-import { createServerTransfer, type ServerTransfer } from './transfer.js';
-import { createServerVariables, type ServerVariables } from './variables.js';
 import { createServerViews, type ServerViews } from './views.js';
 
 interface ServerAdministration

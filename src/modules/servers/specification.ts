@@ -3,7 +3,7 @@ import { AppError } from '../../lib/errors.js';
 import { type ConfigValue, readTemplate, type TemplateColumns } from '../../lib/stored-template.js';
 import { fixedValues, quoteWords, renderCommand, renderText } from '../../lib/templates.js';
 import type { PortBinding, ServerNetwork, ServerSpecification } from '../../protocol/agent-messages.js';
-import { declaredValues, type VariableDeclarations } from './environment.js';
+import { declaredValues, type VariableDeclarations } from './placing/environment.js';
 import { shownRestartPolicy } from './restart-policy.js';
 
 export interface Specifications {

@@ -1,0 +1,80 @@
+import type { Stats } from 'node:fs';
+import { chmod, chown, type FileHandle, lchown, lstat, readdir, unlink } from 'node:fs/promises';
+import { isErrorCode } from '../atomic-file.js';
+import { entryOf, openDirectory, openPlace, pathOf } from './descriptors.js';
+import type { Owner } from './sandbox.js';
+
+const DEPTH_MAX = 256;
+const AT_ONCE = 64;
+/** Set-user-id, set-group-id, sticky. */
+const SPECIAL_BITS = 0o7000;
+
+/**
+ * Give everything in a directory to the owner: links themselves, never what they point to. Set-user-id bits and the
+ * like are cleared, devices are removed. What is right already is left alone. Only root can.
+ */
+export async function claimTree(path: string, owner: Owner): Promise<void> {
+  const root = await openDirectory(path);
+  try {
+    await claimDirectory(root, owner, 0);
+  } finally {
+    await root.close();
+  }
+}
+
+async function claimDirectory(directory: FileHandle, owner: Owner, depth: number): Promise<void> {
+  if (depth > DEPTH_MAX) throw new Error(`There are more than ${DEPTH_MAX} directories in one another.`);
+  await claimOpen(directory, owner);
+  // As bytes: a name need not be text.
+  const names = await readdir(pathOf(directory), { encoding: 'buffer' });
+  const directories: Buffer[] = [];
+  for (let index = 0; index < names.length; index += AT_ONCE) {
+    const found = names.slice(index, index + AT_ONCE).map(async (name) => {
+      const isDirectory = await claimEntry(entryOf(directory, name), owner);
+      if (isDirectory) directories.push(name);
+    });
+    await Promise.all(found);
+  }
+  for (const name of directories) {
+    const child = await openDirectory(entryOf(directory, name));
+    try {
+      await claimDirectory(child, owner, depth + 1);
+    } finally {
+      await child.close();
+    }
+  }
+}
+
+/** @returns Whether it is a directory, which is still to be dealt with. */
+async function claimEntry(at: Buffer, owner: Owner): Promise<boolean> {
+  try {
+    const status = await lstat(at);
+    if (status.isDirectory()) return true;
+    if (status.isBlockDevice() || status.isCharacterDevice()) await unlink(at);
+    else if (status.isFile() && (status.mode & SPECIAL_BITS) !== 0) await clearSpecialBits(at, owner);
+    else if (!isOwned(status, owner)) await lchown(at, owner.uid, owner.gid);
+  } catch (error) {
+    if (!isErrorCode(error, 'ENOENT')) throw error;
+  }
+  return false;
+}
+
+async function clearSpecialBits(at: Buffer, owner: Owner): Promise<void> {
+  const place = await openPlace(at);
+  try {
+    if ((await place.stat()).isFile()) await claimOpen(place, owner);
+  } finally {
+    await place.close();
+  }
+}
+
+/** The bits go first: nothing is ever set-user-id of the new owner. */
+async function claimOpen(handle: FileHandle, owner: Owner): Promise<void> {
+  const status = await handle.stat();
+  if ((status.mode & SPECIAL_BITS) !== 0) await chmod(pathOf(handle), status.mode & 0o777);
+  if (!isOwned(status, owner)) await chown(pathOf(handle), owner.uid, owner.gid);
+}
+
+function isOwned({ uid, gid }: Stats, owner: Owner): boolean {
+  return uid === owner.uid && gid === owner.gid;
+}

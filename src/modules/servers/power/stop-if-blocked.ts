@@ -1,0 +1,48 @@
+import type { ServerStatus } from '../../../generated/prisma/enums.js';
+import { SYSTEM_ACTOR } from '../../../lib/actor.js';
+import { AppError } from '../../../lib/errors.js';
+import type { Log } from '../../../lib/log.js';
+import type { ServerState } from '../state.js';
+import { isBusy } from './actions.js';
+import type { GiveOrder } from './power.js';
+
+/** Stops a server that is up although it is suspended or about to be deleted. Never rejects for what is expected. */
+export type StopIfBlocked = (server: ServerState) => Promise<void>;
+
+export function createStopIfBlocked({ order, log }: { order: GiveOrder; log: Log }): StopIfBlocked {
+  return async function stopIfBlocked(server) {
+    const because = reasonToBeDown(server);
+    if (because === null || !isUp(server)) return;
+    // What is under way ends with a report of the agent, which leads here again.
+    if (isBusy(server, new Date())) return;
+    const { id: serverId, nodeId } = server;
+    try {
+      await order({
+        actor: SYSTEM_ACTOR,
+        serverId,
+        nodeId,
+        verb: 'stop',
+        because,
+        whileSuspended: 'allowed',
+      });
+    } catch (error) {
+      // Offline: stopped when the node is back. Busy or down: somebody was faster.
+      const isExpected = error instanceof AppError && EXPECTED.has(error.code);
+      if (!isExpected)
+        log.warn({ serverId, nodeId, err: error }, 'could not stop a server that must not run');
+    }
+  };
+}
+
+const EXPECTED: ReadonlySet<string> = new Set(['node.offline', 'server.busy', 'server.not_running']);
+const UP: ReadonlySet<ServerStatus> = new Set<ServerStatus>(['starting', 'running', 'stopping']);
+
+function reasonToBeDown({ suspendedAt, deletionRequestedAt }: ServerState): string | null {
+  if (suspendedAt) return 'The server is suspended.';
+  return deletionRequestedAt ? 'The server is being deleted.' : null;
+}
+
+/** A crashed server that its agent is about to start again counts too. */
+function isUp({ status, desiredState }: ServerState): boolean {
+  return UP.has(status) || (status === 'crashed' && desiredState === 'running');
+}

@@ -1,0 +1,17 @@
+import type { Recipes } from './recipe.js';
+import { ACCOUNT } from './recipes/account.js';
+import { ADMINISTRATION } from './recipes/administration.js';
+import { NODES } from './recipes/nodes.js';
+import { PUBLIC } from './recipes/public.js';
+import { SERVERS } from './recipes/servers.js';
+import { TEMPLATES } from './recipes/templates.js';
+
+/** A request to every route of the panel. A route that is missing here fails the matrix. */
+export const RECIPES: Recipes = {
+  ...PUBLIC,
+  ...ACCOUNT,
+  ...ADMINISTRATION,
+  ...NODES,
+  ...TEMPLATES,
+  ...SERVERS,
+};
