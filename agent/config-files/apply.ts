@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { ConfigFile } from '../../src/protocol/agent-messages.js';
+import { ConfigFile } from '../../src/protocol/server-specification.js';
 import { canWalkByDescriptor } from '../files/descriptors.js';
 import { createSandbox, type Sandbox, SandboxError } from '../files/sandbox.js';
 import { applyToLines } from './file-lines.js';

@@ -3,7 +3,7 @@ import { once } from 'node:events';
 import { text } from 'node:stream/consumers';
 import type { Logger } from 'pino';
 import { z } from 'zod';
-import type { ConfigFile } from '../../src/protocol/agent-messages.js';
+import type { ConfigFile } from '../../src/protocol/server-specification.js';
 import type { ConfigJob } from './apply.js';
 
 export interface ConfiguratorOptions {

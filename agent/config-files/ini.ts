@@ -1,4 +1,4 @@
-import type { ConfigValue } from '../../src/protocol/agent-messages.js';
+import type { ConfigValue } from '../../src/protocol/server-specification.js';
 import { insertLines, joinLines, type Line, lineEndOf, splitLines } from './text.js';
 import { type ConfigValues, chooseValue, type WantedValue } from './values.js';
 

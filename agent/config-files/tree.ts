@@ -1,4 +1,4 @@
-import type { ConfigValue } from '../../src/protocol/agent-messages.js';
+import type { ConfigValue } from '../../src/protocol/server-specification.js';
 import { parseKeyPath, type Step } from './key-path.js';
 import {
   ConfigError,

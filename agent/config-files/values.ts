@@ -1,4 +1,4 @@
-import type { ConfigFile, ConfigValue } from '../../src/protocol/agent-messages.js';
+import type { ConfigFile, ConfigValue } from '../../src/protocol/server-specification.js';
 
 /** Key or path of keys → what it becomes. */
 export type ConfigValues = ConfigFile['values'];

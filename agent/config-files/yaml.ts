@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { ConfigValue } from '../../src/protocol/agent-messages.js';
+import type { ConfigValue } from '../../src/protocol/server-specification.js';
 import { applySplices, lineEndOf, type Splice } from './text.js';
 import { checkTree, type ListNode, type MapNode, type NewNode, planTree } from './tree.js';
 import type { ConfigValues } from './values.js';

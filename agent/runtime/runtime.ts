@@ -1,9 +1,5 @@
-import type {
-  LogStream,
-  PortBinding,
-  RuntimeKind,
-  ServerNetwork,
-} from '../../src/protocol/agent-messages.js';
+import type { LogStream, RuntimeKind } from '../../src/protocol/agent-messages.js';
+import type { PortBinding, ServerNetwork } from '../../src/protocol/server-specification.js';
 
 /** What it takes to build and run one server, checked and complete: paths are derived on this machine. */
 export interface ServerPlan {

@@ -1,10 +1,6 @@
 import { z } from 'zod';
-import {
-  AgentServerState,
-  ConfigFile,
-  RuntimeKind,
-  ServerNetwork,
-} from '../../src/protocol/agent-messages.js';
+import { AgentServerState, RuntimeKind } from '../../src/protocol/agent-messages.js';
+import { ConfigFile, ServerNetwork } from '../../src/protocol/server-specification.js';
 import { UUID_PATTERN } from '../runtime/runtime.js';
 
 /** What of a specification outlives the command that brought it; paths are derived anew each time. */

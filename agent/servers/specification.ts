@@ -1,4 +1,5 @@
-import type { PanelMessageOf, ServerSpecification } from '../../src/protocol/agent-messages.js';
+import type { PanelMessageOf } from '../../src/protocol/agent-messages.js';
+import type { ServerSpecification } from '../../src/protocol/server-specification.js';
 import type { ServerPlan } from '../runtime/runtime.js';
 import type { Launch, ServerRecord } from './record.js';
 

@@ -4,9 +4,9 @@ import { pino } from 'pino';
 import type { Bus } from '../../src/events.js';
 import { requirePermission } from '../../src/lib/actor.js';
 import { createAccessTokens } from '../../src/modules/auth/access-tokens.js';
-import { createApiKeyTokens } from '../../src/modules/auth/api-key-tokens.js';
-import { createApiKeyUse } from '../../src/modules/auth/api-key-use.js';
 import { createAuthenticator } from '../../src/modules/auth/authenticate.js';
+import { createApiKeyTokens } from '../../src/modules/auth/keys/api-key-tokens.js';
+import { createApiKeyUse } from '../../src/modules/auth/keys/api-key-use.js';
 import { createServerAccess } from '../../src/modules/servers/access.js';
 import { monotonicMs } from './lines.js';
 

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:net';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import type { ServerNetwork } from '../../src/protocol/agent-messages.js';
+import type { ServerNetwork } from '../../src/protocol/server-specification.js';
 import { describeDocker } from '../helpers/docker.js';
 import { createNode, docker, makePlan, record } from './docker-harness.js';
 

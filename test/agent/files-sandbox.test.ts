@@ -21,7 +21,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { applyConfigFiles } from '../../agent/config-files/apply.js';
 import { claimTree } from '../../agent/files/ownership.js';
 import { createSandbox } from '../../agent/files/sandbox.js';
-import type { ConfigFile } from '../../src/protocol/agent-messages.js';
+import type { ConfigFile } from '../../src/protocol/server-specification.js';
 import { isRoot, SERVER_UID } from './harness.js';
 
 const owner = isRoot ? { uid: SERVER_UID, gid: SERVER_UID } : null;

@@ -11,7 +11,8 @@ import { type Agent, type AgentTimings, startAgent } from '../../agent/agent.js'
 import type { AgentConfig } from '../../agent/config.js';
 import { isProcessLiving } from '../../agent/process-identity.js';
 import { createProcessRuntime } from '../../agent/runtime/process.js';
-import type { PanelMessageOf, ServerSpecification } from '../../src/protocol/agent-messages.js';
+import type { PanelMessageOf } from '../../src/protocol/agent-messages.js';
+import type { ServerSpecification } from '../../src/protocol/server-specification.js';
 import { type FakePanel, type FakePanelSettings, startFakePanel } from './fake-panel.js';
 
 const AGENT_BUNDLE = resolve('dist/catalyst-agent.mjs');

@@ -4,7 +4,7 @@ import { inject } from 'vitest';
 import type { PrismaClient } from '../../src/generated/prisma/client.js';
 import { createSecrets, hashToken } from '../../src/lib/secrets.js';
 import { createAccessTokens } from '../../src/modules/auth/access-tokens.js';
-import { createApiKeyTokens } from '../../src/modules/auth/api-key-tokens.js';
+import { createApiKeyTokens } from '../../src/modules/auth/keys/api-key-tokens.js';
 import type { DocumentedAgent } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import type { PanelOptions, TestUser } from '../helpers/panel.js';

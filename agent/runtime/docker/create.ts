@@ -1,5 +1,5 @@
 import type Docker from 'dockerode';
-import type { ServerNetwork } from '../../../src/protocol/agent-messages.js';
+import type { ServerNetwork } from '../../../src/protocol/server-specification.js';
 import type { ServerPlan } from '../runtime.js';
 import { isIpv6 } from './subnets.js';
 

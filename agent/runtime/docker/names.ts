@@ -1,6 +1,6 @@
 import { isIP } from 'node:net';
 import { posix } from 'node:path';
-import type { ServerNetwork } from '../../../src/protocol/agent-messages.js';
+import type { ServerNetwork } from '../../../src/protocol/server-specification.js';
 import { type ServerPlan, UUID_PATTERN } from '../runtime.js';
 import { isInSubnet } from './subnets.js';
 

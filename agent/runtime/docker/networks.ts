@@ -1,6 +1,6 @@
 import type Docker from 'dockerode';
 import type { Logger } from 'pino';
-import type { ServerNetwork } from '../../../src/protocol/agent-messages.js';
+import type { ServerNetwork } from '../../../src/protocol/server-specification.js';
 import { callEngine } from './call.js';
 import { Label } from './create.js';
 import { DockerError, engineMessage, engineStatus, isMissing, isUnavailable } from './errors.js';

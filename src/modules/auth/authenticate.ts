@@ -4,9 +4,9 @@ import type { Origin, UserActor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import { hashToken } from '../../lib/secrets.js';
 import type { AccessTokens } from './access-tokens.js';
-import { type ApiKeyTokens, isApiKeyToken } from './api-key-tokens.js';
-import type { ApiKeyUse } from './api-key-use.js';
 import { type Identified, type KnownUser, loadApiKeyHolder, loadSessionHolder } from './credentials.js';
+import { type ApiKeyTokens, isApiKeyToken } from './keys/api-key-tokens.js';
+import type { ApiKeyUse } from './keys/api-key-use.js';
 
 /** How long a check of session or key, account and rights is believed; then the database is asked again. */
 const CHECK_VALID_MS = 1000;

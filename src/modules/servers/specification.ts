@@ -2,7 +2,7 @@ import type { PrismaClient } from '../../generated/prisma/client.js';
 import { AppError } from '../../lib/errors.js';
 import { type ConfigValue, readTemplate, type TemplateColumns } from '../../lib/stored-template.js';
 import { fixedValues, quoteWords, renderCommand, renderText } from '../../lib/templates.js';
-import type { PortBinding, ServerNetwork, ServerSpecification } from '../../protocol/agent-messages.js';
+import type { PortBinding, ServerNetwork, ServerSpecification } from '../../protocol/server-specification.js';
 import { declaredValues, type VariableDeclarations } from './placing/environment.js';
 import { shownRestartPolicy } from './restart-policy.js';
 

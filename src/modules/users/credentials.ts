@@ -1,6 +1,6 @@
 import type { Bus } from '../../events.js';
 import type { Prisma } from '../../generated/prisma/client.js';
-import type { Sessions } from '../auth/sessions.js';
+import type { Sessions } from '../auth/account/sessions.js';
 
 /** What a user was signed in with. */
 export interface EndedCredentials {

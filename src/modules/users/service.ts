@@ -3,7 +3,7 @@ import type { Bus } from '../../events.js';
 import { type Actor, requirePermission } from '../../lib/actor.js';
 import type { Passwords } from '../../lib/passwords.js';
 import type { Page } from '../../lib/schemas.js';
-import type { Sessions } from '../auth/sessions.js';
+import type { Sessions } from '../auth/account/sessions.js';
 import { type AccountChanges, createAccountChanges } from './account-changes.js';
 import { createCredentials } from './credentials.js';
 import type { ListUsersQuery, User, UserPermissions } from './schemas.js';

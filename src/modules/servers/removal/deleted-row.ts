@@ -59,8 +59,10 @@ export async function deleteServerRow(
     if (server.nodeId !== nodeId) throw new AppError('server.busy');
     const mayBeOnNode = !isDown || server.activeAction !== null || wasOnNode(server);
     if (mayBeOnNode) await options.before?.(client);
+    // One that is still being made may turn out to be somebody else's: it is looked at before it is dropped.
     await client.query(
-      `UPDATE "ServerDatabase" SET "state" = 'deleting', "stateChangedAt" = now() WHERE "serverId" = $1`,
+      `UPDATE "ServerDatabase" SET "state" = 'deleting', "stateChangedAt" = now()
+       WHERE "serverId" = $1 AND "state" = 'ready'`,
       [id],
     );
     await client.query(`DELETE FROM "Server" WHERE "id" = $1`, [id]);

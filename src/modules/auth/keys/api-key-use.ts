@@ -1,7 +1,7 @@
 import type { Pool } from 'pg';
-import type { Credential, Origin } from '../../lib/actor.js';
-import type { Log } from '../../lib/log.js';
-import { cutAddress } from './stored-origin.js';
+import type { Credential, Origin } from '../../../lib/actor.js';
+import type { Log } from '../../../lib/log.js';
+import { cutAddress } from '../account/stored-origin.js';
 
 /** The last use of a key is stored to the minute. */
 const INTERVAL_MS = 60_000;

@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody, PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { EmptyBody, PageQuery, pageBody, Success } from '../../../lib/schemas.js';
+import type { Auth } from '../service.js';
 import { ApiKeyParams, ApiKeysResponse, CreateApiKeyBody, CreatedApiKeyResponse } from './api-key-schemas.js';
-import type { Auth } from './service.js';
 
 const tags = ['Account'];
 const config = { access: 'session' } as const;

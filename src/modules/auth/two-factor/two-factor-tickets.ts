@@ -1,7 +1,7 @@
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { AuditTransaction } from '../../lib/audit.js';
-import { createToken, hashToken } from '../../lib/secrets.js';
-import { createRowId, execute } from './execute.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { AuditTransaction } from '../../../lib/audit.js';
+import { createToken, hashToken } from '../../../lib/secrets.js';
+import { createRowId, execute } from '../execute.js';
 
 /** Between the two steps of a login. */
 export const TICKET_SECONDS = 5 * 60;

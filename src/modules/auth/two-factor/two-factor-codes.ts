@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import { generateSecret, generateURI, verify } from 'otplib';
-import type { Prisma } from '../../generated/prisma/client.js';
-import { hashToken, type Secrets } from '../../lib/secrets.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import { hashToken, type Secrets } from '../../../lib/secrets.js';
 
 const ISSUER = 'Catalyst';
 const SECRET_BYTES = 20;

@@ -1,4 +1,4 @@
-import type { Prisma } from '../../generated/prisma/client.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
 
 /**
  * Until the transaction ends nobody else changes this account or what is counted for it, and no login of it

@@ -1,11 +1,11 @@
-import type { Database } from '../../database/client.js';
-import type { Bus } from '../../events.js';
-import type { UserActor } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
-import { hashToken } from '../../lib/secrets.js';
-import { lockAccount } from './account-lock.js';
+import type { Database } from '../../../database/client.js';
+import type { Bus } from '../../../events.js';
+import type { UserActor } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
+import { hashToken } from '../../../lib/secrets.js';
+import { lockAccount } from '../account/account-lock.js';
 import type { ApiKeyView, CreateApiKeyBody, CreatedApiKey } from './api-key-schemas.js';
 import { type ApiKeyTokens, shownPrefix } from './api-key-tokens.js';
 

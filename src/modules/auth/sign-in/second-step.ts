@@ -1,17 +1,17 @@
-import type { Database } from '../../database/client.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { Origin } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { hashToken } from '../../lib/secrets.js';
-import type { AccessTokens } from './access-tokens.js';
-import { lockAccount } from './account-lock.js';
+import type { Database } from '../../../database/client.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { Origin } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { hashToken } from '../../../lib/secrets.js';
+import type { AccessTokens } from '../access-tokens.js';
+import { lockAccount } from '../account/account-lock.js';
+import type { Sessions } from '../account/sessions.js';
+import type { SignedIn } from '../schemas.js';
+import type { GivenCode, TwoFactorCodes } from '../two-factor/two-factor-codes.js';
+import { tryTicket } from '../two-factor/two-factor-tickets.js';
 import type { Attempts } from './attempts.js';
-import type { SignedIn } from './schemas.js';
-import type { Sessions } from './sessions.js';
 import { SIGNED_IN_USER, signedInAnswer, toSignedInUser } from './signed-in.js';
-import type { GivenCode, TwoFactorCodes } from './two-factor-codes.js';
-import { tryTicket } from './two-factor-tickets.js';
 
 export interface SecondStepOptions {
   database: Database;

@@ -1,8 +1,8 @@
-import type { Database } from '../../database/client.js';
-import type { UserActor } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import type { Passwords } from '../../lib/passwords.js';
+import type { Database } from '../../../database/client.js';
+import type { UserActor } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import type { Passwords } from '../../../lib/passwords.js';
 import type { Attempts } from './attempts.js';
 
 export interface PasswordCheckOptions {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { GrantedPermissions } from '../../lib/permissions.js';
-import { Id, Name, success, successPage, Timestamp } from '../../lib/schemas.js';
+import { GrantedPermissions } from '../../../lib/permissions.js';
+import { Id, Name, success, successPage, Timestamp } from '../../../lib/schemas.js';
 
 export const ApiKeyParams = z.object({ apiKeyId: Id });
 

@@ -1,6 +1,6 @@
-import { ACCESS_TOKEN_SECONDS, type AccessTokens } from './access-tokens.js';
-import type { SignedIn } from './schemas.js';
-import type { NewSession } from './sessions.js';
+import { ACCESS_TOKEN_SECONDS, type AccessTokens } from '../access-tokens.js';
+import type { NewSession } from '../account/sessions.js';
+import type { SignedIn } from '../schemas.js';
 
 /** What has to be loaded of a user who signs in. */
 export const SIGNED_IN_USER = {

@@ -1,23 +1,23 @@
-import type { Database } from '../../database/client.js';
-import type { Bus } from '../../events.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import { emailKeyOf, usernameKeyOf } from '../../lib/account-fields.js';
-import type { UserActor } from '../../lib/actor.js';
+import type { Database } from '../../../database/client.js';
+import type { Bus } from '../../../events.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import { emailKeyOf, usernameKeyOf } from '../../../lib/account-fields.js';
+import type { UserActor } from '../../../lib/actor.js';
 import {
   isAdministrator,
   lockAdministrators,
   requireAnotherAdministrator,
-} from '../../lib/administrators.js';
-import { auditChanges, recordAudit } from '../../lib/audit.js';
-import { isForeignKeyViolation } from '../../lib/database-errors.js';
-import { AppError } from '../../lib/errors.js';
-import type { Passwords } from '../../lib/passwords.js';
-import { withoutUndefined } from '../../lib/without-undefined.js';
+} from '../../../lib/administrators.js';
+import { auditChanges, recordAudit } from '../../../lib/audit.js';
+import { isForeignKeyViolation } from '../../../lib/database-errors.js';
+import { AppError } from '../../../lib/errors.js';
+import type { Passwords } from '../../../lib/passwords.js';
+import { withoutUndefined } from '../../../lib/without-undefined.js';
+import type { Me } from '../schemas.js';
+import type { PasswordCheck } from '../sign-in/password-check.js';
 import { lockAccount } from './account-lock.js';
 import type { ChangePasswordBody, UpdateMeBody } from './account-schemas.js';
 import { requireFree, takenError } from './free-names.js';
-import type { PasswordCheck } from './password-check.js';
-import type { Me } from './schemas.js';
 import { requireSession, type Sessions } from './sessions.js';
 
 const SHOWN = { id: true, email: true, username: true, createdAt: true } as const;

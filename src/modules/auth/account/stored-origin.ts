@@ -1,4 +1,4 @@
-import type { Origin } from '../../lib/actor.js';
+import type { Origin } from '../../../lib/actor.js';
 
 /** What a client calls itself may be as long as it likes. */
 const USER_AGENT_MAX_LENGTH = 256;

@@ -1,17 +1,17 @@
 import type { PoolClient } from 'pg';
-import type { Database } from '../../database/client.js';
-import { emailKeyOf } from '../../lib/account-fields.js';
-import type { Origin } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import type { Passwords } from '../../lib/passwords.js';
-import { inTransaction } from '../../lib/transaction.js';
-import type { AccessTokens } from './access-tokens.js';
+import type { Database } from '../../../database/client.js';
+import { emailKeyOf } from '../../../lib/account-fields.js';
+import type { Origin } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import type { Passwords } from '../../../lib/passwords.js';
+import { inTransaction } from '../../../lib/transaction.js';
+import type { AccessTokens } from '../access-tokens.js';
+import type { Sessions } from '../account/sessions.js';
+import type { LoginBody, SignedIn } from '../schemas.js';
+import { createTicket, TICKET_SECONDS } from '../two-factor/two-factor-tickets.js';
 import type { AttemptedAccount, Attempts } from './attempts.js';
-import type { LoginBody, SignedIn } from './schemas.js';
-import type { Sessions } from './sessions.js';
 import { type SignedInUser, signedInAnswer } from './signed-in.js';
-import { createTicket, TICKET_SECONDS } from './two-factor-tickets.js';
 
 interface Account {
   id: string;

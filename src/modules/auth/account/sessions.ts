@@ -1,13 +1,13 @@
-import type { Database } from '../../database/client.js';
-import type { Bus } from '../../events.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { Origin, UserActor } from '../../lib/actor.js';
-import { type AuditTransaction, recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
-import { createToken, hashToken } from '../../lib/secrets.js';
-import { createRowId, execute } from './execute.js';
-import type { SessionView } from './schemas.js';
+import type { Database } from '../../../database/client.js';
+import type { Bus } from '../../../events.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { Origin, UserActor } from '../../../lib/actor.js';
+import { type AuditTransaction, recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
+import { createToken, hashToken } from '../../../lib/secrets.js';
+import { createRowId, execute } from '../execute.js';
+import type { SessionView } from '../schemas.js';
 import { cutOrigin } from './stored-origin.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;

@@ -1,11 +1,11 @@
-import type { Database } from '../../database/client.js';
-import type { UserActor } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { isUniqueViolation } from '../../lib/database-errors.js';
-import { AppError } from '../../lib/errors.js';
-import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
-import { parseSshPublicKey } from '../../lib/ssh-public-key.js';
-import { lockAccount } from './account-lock.js';
+import type { Database } from '../../../database/client.js';
+import type { UserActor } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { isUniqueViolation } from '../../../lib/database-errors.js';
+import { AppError } from '../../../lib/errors.js';
+import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
+import { parseSshPublicKey } from '../../../lib/ssh-public-key.js';
+import { lockAccount } from '../account/account-lock.js';
 import type { AddSshKeyBody, SshKeyView } from './ssh-key-schemas.js';
 
 const KEYS_MAX = 50;

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { Success } from '../../lib/schemas.js';
-import type { Auth } from './service.js';
+import { Success } from '../../../lib/schemas.js';
+import type { Auth } from '../service.js';
 import {
   ConfirmBody,
   DisableBody,

@@ -1,6 +1,6 @@
-import type { Database } from '../../database/client.js';
-import { isUniqueViolation } from '../../lib/database-errors.js';
-import { AppError } from '../../lib/errors.js';
+import type { Database } from '../../../database/client.js';
+import { isUniqueViolation } from '../../../lib/database-errors.js';
+import { AppError } from '../../../lib/errors.js';
 
 interface Keys {
   emailKey?: string;

@@ -1,10 +1,10 @@
 import { setTimeout as delay } from 'node:timers/promises';
-import type { Database } from '../../database/client.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { AuditTransaction } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { execute } from './execute.js';
-import { cutAddress } from './stored-origin.js';
+import type { Database } from '../../../database/client.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { AuditTransaction } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { cutAddress } from '../account/stored-origin.js';
+import { execute } from '../execute.js';
 import { createUnknownAccounts } from './unknown-accounts.js';
 
 /** So many failures one after the other cost nothing: people mistype. */

@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Id, Name, success, successPage, Timestamp } from '../../lib/schemas.js';
+import { Id, Name, success, successPage, Timestamp } from '../../../lib/schemas.js';
 
 /** The longest RSA key takes 2800, and people write comments behind. */
 const LINE_MAX_LENGTH = 8192;

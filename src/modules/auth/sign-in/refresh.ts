@@ -1,12 +1,12 @@
-import type { Database } from '../../database/client.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { Origin } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { createToken, hashToken } from '../../lib/secrets.js';
-import { type NewSession, type Sessions, sessionExpiry } from './sessions.js';
+import type { Database } from '../../../database/client.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { Origin } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { createToken, hashToken } from '../../../lib/secrets.js';
+import { type NewSession, type Sessions, sessionExpiry } from '../account/sessions.js';
+import { cutOrigin } from '../account/stored-origin.js';
 import { SIGNED_IN_USER, type SignedInUser, toSignedInUser } from './signed-in.js';
-import { cutOrigin } from './stored-origin.js';
 
 export interface Refreshed extends NewSession {
   user: SignedInUser;

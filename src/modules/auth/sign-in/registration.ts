@@ -1,13 +1,13 @@
-import type { Database } from '../../database/client.js';
-import { emailKeyOf, usernameKeyOf } from '../../lib/account-fields.js';
-import type { Origin } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import type { Passwords } from '../../lib/passwords.js';
-import type { AccessTokens } from './access-tokens.js';
-import { requireFree, takenError } from './free-names.js';
-import type { RegisterBody, SignedIn } from './schemas.js';
-import type { Sessions } from './sessions.js';
+import type { Database } from '../../../database/client.js';
+import { emailKeyOf, usernameKeyOf } from '../../../lib/account-fields.js';
+import type { Origin } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import type { Passwords } from '../../../lib/passwords.js';
+import type { AccessTokens } from '../access-tokens.js';
+import { requireFree, takenError } from '../account/free-names.js';
+import type { Sessions } from '../account/sessions.js';
+import type { RegisterBody, SignedIn } from '../schemas.js';
 import { SIGNED_IN_USER, signedInAnswer, toSignedInUser } from './signed-in.js';
 
 /** The role of everybody who registers. */

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody, PageQuery, pageBody, Success } from '../../lib/schemas.js';
-import type { Auth } from './service.js';
+import { EmptyBody, PageQuery, pageBody, Success } from '../../../lib/schemas.js';
+import type { Auth } from '../service.js';
 import { AddSshKeyBody, SshKeyParams, SshKeyResponse, SshKeysResponse } from './ssh-key-schemas.js';
 
 const tags = ['Account'];

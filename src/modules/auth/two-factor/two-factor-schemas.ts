@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { GivenPassword } from '../../lib/account-fields.js';
-import { success, Timestamp } from '../../lib/schemas.js';
+import { GivenPassword } from '../../../lib/account-fields.js';
+import { success, Timestamp } from '../../../lib/schemas.js';
 import type { GivenCode } from './two-factor-codes.js';
 
 const TICKET_MAX_LENGTH = 512;

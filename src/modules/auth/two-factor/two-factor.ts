@@ -1,11 +1,11 @@
-import type { Database } from '../../database/client.js';
-import type { Prisma } from '../../generated/prisma/client.js';
-import type { UserActor } from '../../lib/actor.js';
-import { recordAudit } from '../../lib/audit.js';
-import { AppError } from '../../lib/errors.js';
-import { lockAccount } from './account-lock.js';
-import type { Attempts } from './attempts.js';
-import type { PasswordCheck } from './password-check.js';
+import type { Database } from '../../../database/client.js';
+import type { Prisma } from '../../../generated/prisma/client.js';
+import type { UserActor } from '../../../lib/actor.js';
+import { recordAudit } from '../../../lib/audit.js';
+import { AppError } from '../../../lib/errors.js';
+import { lockAccount } from '../account/account-lock.js';
+import type { Attempts } from '../sign-in/attempts.js';
+import type { PasswordCheck } from '../sign-in/password-check.js';
 import type { GivenCode, TwoFactorCodes } from './two-factor-codes.js';
 import type { Enrolment, TwoFactorState } from './two-factor-schemas.js';
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
-import { Email, GivenPassword, NewPassword, Username } from '../../lib/account-fields.js';
-import { Id, success } from '../../lib/schemas.js';
+import { Email, GivenPassword, NewPassword, Username } from '../../../lib/account-fields.js';
+import { Id, success } from '../../../lib/schemas.js';
 
 export const SessionParams = z.object({ sessionId: Id });
 
