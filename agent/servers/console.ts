@@ -3,8 +3,9 @@ import type { AgentMessage, LogStream } from '../../src/protocol/agent-messages.
 import { CONSOLE_BATCH_MS } from '../../src/protocol/limits.js';
 import type { OutputChunk } from '../runtime/runtime.js';
 import { createBatchBuilder } from './batch-builder.js';
-import { after, type ConsoleBatch, toMessage } from './console-batch.js';
+import { after, type ConsoleBatch } from './console-batch.js';
 import { createConsoleQueue } from './console-queue.js';
+import { createConsoleSender } from './console-sender.js';
 import { type JournalEntry, openJournal } from './journal.js';
 import { toText } from './line-splitter.js';
 import { createOutputSplitters } from './output-splitters.js';
@@ -77,13 +78,11 @@ export function createConsole({
   const builder = createBatchBuilder(restored?.seq ?? 0);
   let splitters = createOutputSplitters(restored?.tails ?? null);
   let cursor = restored?.cursor ?? null;
-  /** Lines up to here were numbered by an earlier agent process, or under the panel's eyes. */
-  let settledSeq = builder.lastSeq;
+  const sender = createConsoleSender({ serverId, queue, builder, send });
   let isCursorMoved = false;
   let isWriting = false;
   let writeCount = 0;
   let watcher: ((line: Buffer) => void) | null = null;
-  let isAcknowledged = true;
   let flushedAtMs = 0;
   let flushTimer: NodeJS.Timeout | null = null;
   let partialTimer: NodeJS.Timeout | null = null;
@@ -137,27 +136,11 @@ export function createConsole({
     for (const batch of batches) queue.push(batch);
     isCursorMoved = false;
     journal.compactIfGrown(queue.sizeBytes, () => entryOf(queue.batches()));
-    pump();
+    sender.pump();
   }
 
   function entryOf(batches: ConsoleBatch[]): JournalEntry {
     return { seq: builder.lastSeq, cursor, tails: splitters.tails(), batches };
-  }
-
-  let isConnected = false;
-  let blocked: ConsoleBatch | null = null;
-
-  function pump() {
-    while (isConnected) {
-      const batch = blocked ?? queue.takeNext();
-      if (batch === null) return;
-      blocked = null;
-      if (!send(toMessage(serverId, batch))) {
-        blocked = batch;
-        return;
-      }
-      if (!isAcknowledged) queue.acknowledge(batch.lastSeq);
-    }
   }
 
   return {
@@ -214,19 +197,13 @@ export function createConsole({
     },
     connect(storedSeq, acknowledges) {
       // Nothing may go out before it is known where the panel is.
-      isConnected = false;
+      sender.disconnect();
       flush();
-      isConnected = true;
-      isAcknowledged = acknowledges;
-      blocked = null;
-      reconcile(storedSeq ?? 0);
-      pump();
+      if (sender.reconcile(storedSeq ?? 0)) journal.replace(entryOf(queue.batches()));
+      sender.connect(acknowledges);
     },
-    acknowledge(seq) {
-      queue.acknowledge(seq);
-      pump();
-    },
-    pump,
+    acknowledge: sender.acknowledge,
+    pump: sender.pump,
     flush,
     close() {
       flush();
@@ -240,33 +217,9 @@ export function createConsole({
     },
   };
 
-  function reconcile(storedSeq: number) {
-    const isBehind = storedSeq > builder.lastSeq;
-    if (isBehind) {
-      // The panel knows higher numbers than this agent has ever given: its data directory is new or older
-      // than the panel's. What it numbered meanwhile moves behind what the panel has.
-      const by = storedSeq - settledSeq;
-      queue.renumber(settledSeq, by);
-      builder.skip(by);
-    }
-    queue.rewind(storedSeq);
-    const nextSeq = queue.batches()[0]?.firstSeq ?? builder.lastSeq + 1;
-    const isMissing = storedSeq > 0 && nextSeq > storedSeq + 1;
-    if (isMissing) {
-      queue.prepend({
-        kind: 'gap',
-        firstSeq: storedSeq + 1,
-        lastSeq: nextSeq - 1,
-        reason: 'agent_restarted',
-      });
-    }
-    settledSeq = builder.lastSeq;
-    if (isBehind || isMissing) journal.replace(entryOf(queue.batches()));
-  }
-
   function stopTimers() {
     if (flushTimer !== null) clearTimeout(flushTimer);
     if (partialTimer !== null) clearTimeout(partialTimer);
-    isConnected = false;
+    sender.disconnect();
   }
 }

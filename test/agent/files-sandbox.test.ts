@@ -37,6 +37,10 @@ function makePlaces() {
   return { server, outside, secret: join(outside, 'secret') };
 }
 
+function run(tool: string, ...words: string[]) {
+  execFileSync(tool, words, { stdio: 'ignore' });
+}
+
 function apply(directory: string, ...paths: string[]) {
   const files = paths.map((path): ConfigFile => ({ path, parser: 'properties', values: { key: 'set' } }));
   return applyConfigFiles({ directory, files, owner });
@@ -96,7 +100,7 @@ test.each<[string, string, (places: ReturnType<typeof makePlaces>) => void, stri
     ({ server, secret }) => linkSync(secret, join(server, 'h')),
     'a hard link',
   ],
-  ['a FIFO', 'p', ({ server }) => execFileSync('mkfifo', [join(server, 'p')]), 'no ordinary file'],
+  ['a FIFO', 'p', ({ server }) => run('mkfifo', join(server, 'p')), 'no ordinary file'],
   [
     'a directory in the place of the file',
     'd',
@@ -138,7 +142,7 @@ test.each<[string, string, (places: ReturnType<typeof makePlaces>) => void, stri
 test.runIf(isRoot)('a device is never opened', async () => {
   const { server } = makePlaces();
   try {
-    execFileSync('mknod', [join(server, 'device'), 'c', '1', '3'], { stdio: 'ignore' });
+    run('mknod', join(server, 'device'), 'c', '1', '3');
   } catch {
     return console.warn('no devices can be made here');
   }
@@ -213,11 +217,11 @@ test.runIf(isRoot)(
     writeFileSync(odd, '');
     symlinkSync(secret, join(server, 'link'));
     symlinkSync(outside, join(deep, 'out'));
-    execFileSync('mkfifo', [join(deep, 'fifo')]);
+    run('mkfifo', join(deep, 'fifo'));
     chownSync(join(deep, 'fifo'), 1234, 1234);
     let hasDevice = true;
     try {
-      execFileSync('mknod', [join(deep, 'device'), 'b', '7', '0'], { stdio: 'ignore' });
+      run('mknod', join(deep, 'device'), 'b', '7', '0');
     } catch {
       hasDevice = false;
     }
