@@ -25,6 +25,11 @@ const node = {
   maxDiskMb: null,
   portRangeStart: 1,
   portRangeEnd: 2,
+  memoryOverallocatePercent: 0,
+  cpuOverallocatePercent: 10,
+  diskOverallocatePercent: 0,
+  tags: ['ssd'],
+  isInMaintenance: false,
   isOnline: true,
   lastSeenAt: null,
   runtime: null,
@@ -88,6 +93,7 @@ const server = {
 
 const serverDetail = {
   ...server,
+  owner: { id: 'o', username: 'u' },
   node: { id: 'n', name: 'n', hostname: 'h' },
   template: { id: 't', name: 'n', dockerImage: 'i' },
   desiredState: 'running',
@@ -98,6 +104,9 @@ const serverDetail = {
   installedAt: null,
   environment: { EULA: 'TRUE' },
   portBindings: { '25565': 25565 },
+  ipAddress: null,
+  dockerImage: null,
+  databaseLimit: 5,
   containerId: null,
   networkSent: 12345678901,
   networkReceived: 0,
@@ -107,7 +116,9 @@ const serverDetail = {
   restartPolicy: 'on-failure',
   maxCrashCount: 5,
   suspendedAt: null,
+  suspendedByUserId: null,
   suspensionReason: null,
+  deletionRequestedAt: null,
 };
 
 test.each([
