@@ -3,12 +3,15 @@ import { CALLERS, type CallerKind, judge, STATUS } from './callers.js';
 import { type Operation, readOperations } from './operations.js';
 import { ask, type Cell, prepare, type Recipe } from './recipe.js';
 import { RECIPES } from './recipes.js';
+import { createSecretWatch } from './secret-watch.js';
 import { createWorld, type World } from './world.js';
 
 let world: World;
 let operations: Operation[];
+const secrets = createSecretWatch();
 beforeAll(async () => {
-  world = await createWorld();
+  world = await createWorld({ log: secrets.log });
+  secrets.plant(...world.secrets);
   operations = await readOperations(world.panel);
 });
 afterAll(() => world.close());
@@ -30,6 +33,8 @@ describe.each(Object.entries(RECIPES))('%s', (name, recipe) => {
       const auditedBefore = await countAudited();
       const parameters = { serverId: cell.server.id, ...request.parameters };
       const answer = await ask(world, operation, { ...request, parameters }, token);
+      secrets.plant(...(token ? [token] : []));
+      secrets.look(name, answer);
       const verdict = judge(kind, operation);
       const audited = (await countAudited()) - auditedBefore;
       const isAudited = recipe.isAudited ?? operation.method !== 'GET';
@@ -41,6 +46,12 @@ describe.each(Object.entries(RECIPES))('%s', (name, recipe) => {
     }
     expect(outcomes).toEqual(expected);
   });
+});
+
+test('no answer and no line of the log had a secret in it that was not asked for', () => {
+  expect(secrets.handedOut()).toBeGreaterThan(50);
+  expect(secrets.lines()).toBeGreaterThan(1000);
+  expect(secrets.leaks()).toEqual([]);
 });
 
 function line(kind: CallerKind, status: number, audited: number, text = ''): string {

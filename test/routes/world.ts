@@ -48,6 +48,8 @@ export async function createWorld(options: PanelOptions = {}) {
   return {
     panel,
     prisma,
+    /** What nobody may be shown. */
+    secrets: [PASSWORD, passwordHash, JWT_SECRET, SECRETS_KEY, databaseServer.password],
     nodeId,
     locationId: location.id,
     templateId: template.id,
