@@ -84,14 +84,13 @@ export function openSession(options: SessionOptions): Session {
     try {
       message = parseMessage(frame);
       if (message.type === 'authenticate') await authenticate(message.token);
-      else if (identity) await answer(message, identity.actor);
+      else if (identity) await answer(message, identity.token);
       else throw new AppError('auth.required', 'Send { "type": "authenticate", "token": … } first.');
     } catch (error) {
       const shown = asAppError(error);
       if (shown.statusCode === 500)
         context.log.error({ err: error }, 'handling a message of a client failed');
-      const isNobody = !identity && shown.statusCode === 401;
-      if (isNobody) end(CloseCode.unauthorized, shown);
+      if (shown.statusCode === 401) end(CloseCode.unauthorized, shown);
       else tell(shown, message && 'serverId' in message ? message.serverId : undefined);
     }
   }
@@ -105,17 +104,26 @@ export function openSession(options: SessionOptions): Session {
     outlet.send({ type: 'authenticated', userId: actor.userId });
   }
 
+  /** With the rights that he has now: another panel, of which we do not hear, may have taken some. */
+  async function lookUpActor(token: string): Promise<UserActor> {
+    const actor = await context.auth.authenticate(token, origin);
+    identity = { actor, token };
+    return actor;
+  }
+
   async function answer(
     message: Exclude<ClientMessage, { type: 'authenticate' }>,
-    actor: UserActor,
+    token: string,
   ): Promise<void> {
     const { serverId } = message;
-    if (message.type === 'subscribe') await subscribe(message, actor);
-    else if (message.type === 'console_input') await context.console.sendInput(actor, serverId, message.data);
-    else {
+    if (message.type === 'unsubscribe') {
       leave(serverId);
       outlet.send({ type: 'unsubscribed', serverId });
+      return;
     }
+    const actor = await lookUpActor(token);
+    if (message.type === 'subscribe') await subscribe(message, actor);
+    else await context.console.sendInput(actor, serverId, message.data);
   }
 
   async function subscribe(
@@ -173,7 +181,7 @@ export function openSession(options: SessionOptions): Session {
   async function recheck(): Promise<void> {
     if (!identity) return;
     try {
-      identity = { ...identity, actor: await context.auth.authenticate(identity.token, origin) };
+      await lookUpActor(identity.token);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       end(CloseCode.unauthorized, error);

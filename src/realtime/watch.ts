@@ -8,10 +8,10 @@ import type { Session } from './session.js';
 import { createSlots } from './slots.js';
 import type { ClientDoorContext } from './socket.js';
 
-/** A revoked session, a disabled or deleted account ends its connections within two of these, whoever did it. */
+/** What has ended (a session, an account, a right) ends what came of it within two of these, whoever did it. */
 const CHECK_INTERVAL_MS = 800;
-/** Rights that were taken away by another panel, of which we do not hear. */
-const RIGHTS_INTERVAL_MS = 5000;
+/** After a look for rights that were taken away by another panel the database rests so many times as long. */
+const REST_FACTOR = 10;
 /** Everything is looked up again at once when we hear of a change, and this often in any case. */
 const RECHECK_INTERVAL_MS = 60_000;
 const RECHECKS_AT_ONCE = 4;
@@ -39,6 +39,7 @@ export function startWatch({
   const stopping = new AbortController();
   const checkSessions = oneAtATime(endRevoked, 'could not check the sessions of connected clients');
   const checkRights = oneAtATime(recheckLost, 'could not check the rights of connected clients');
+  let restsUntilMs = 0;
 
   function endWhere(isEnded: (credential: string) => boolean): void {
     for (const session of sessions.values()) {
@@ -57,9 +58,14 @@ export function startWatch({
 
   /** One statement for everybody; only those who seem to have lost something are looked at one by one. */
   async function recheckLost(): Promise<void> {
+    const startedAtMs = performance.now();
+    if (startedAtMs < restsUntilMs) return;
     const needed = [...sessions.values()].flatMap((session) => session.neededRights());
     const users = await findUsersWithLostRights(database.pool, needed);
-    for (const session of sessions.values()) if (users.has(session.actor()?.userId ?? '')) recheck(session);
+    const endedAtMs = performance.now();
+    restsUntilMs = endedAtMs + (endedAtMs - startedAtMs) * REST_FACTOR;
+    // Heard by whoever believes in rights that were looked up a moment ago, too.
+    for (const userId of users) bus.emit('access.changed', { userId });
   }
 
   /** A round that takes long leaves out those that would have begun meanwhile. */
@@ -107,8 +113,8 @@ export function startWatch({
     setInterval(() => {
       endStalled(Date.now());
       checkSessions.start();
+      checkRights.start();
     }, CHECK_INTERVAL_MS),
-    setInterval(checkRights.start, RIGHTS_INTERVAL_MS),
     setInterval(ping, PING_INTERVAL_MS),
     setInterval(() => [...sessions.values()].forEach(recheck), RECHECK_INTERVAL_MS),
   ];

@@ -47,6 +47,7 @@ describe('POST /api/auth/api-keys', () => {
     ['no rights at all', { name: 'x', permissions: [] }, 'body.permissions'],
     ['an end in the past', { name: 'x', expiresAt: '2020-01-01T00:00:00Z' }, 'body.expiresAt'],
     ['an end that is no time', { name: 'x', expiresAt: 'tomorrow' }, 'body.expiresAt'],
+    ['an end beyond all years', { name: 'x', expiresAt: '9999-12-31T23:59:59-12:00' }, 'body.expiresAt'],
     ['an end that is a number', { name: 'x', expiresAt: 4_102_444_800_000 }, 'body.expiresAt'],
     ['a key of his own', { name: 'x', key: 'ctk_mine' }, '"key"'],
   ])('refuses %s', async (_, body, named) => {

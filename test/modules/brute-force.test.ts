@@ -79,6 +79,26 @@ describe('failed logins', () => {
     expect(slowed.elapsedMs).toBeLessThan(2000);
   });
 
+  test('with an e-mail that nobody has they count on every panel too: waiting does not tell who has an account', async () => {
+    const email = `nobody_${Date.now()}@example.com`;
+    for (let count = 0; count < 6; count += 1)
+      await attempt(email, WRONG, { at: count % 2 ? panel : sibling });
+    for (const at of [panel, sibling]) {
+      const slowed = await attempt(email, WRONG, { at });
+      expect(slowed).toMatchObject({ status: 401, code: 'auth.invalid_credentials' });
+      expect(slowed.elapsedMs).toBeGreaterThan(495);
+    }
+  });
+
+  test('with an e-mail that nobody has those of a quarter of an hour ago do not count', async () => {
+    const email = `nobody_${Date.now()}@example.com`;
+    for (let count = 0; count < 6; count += 1) await attempt(email, WRONG);
+    await panel.context.database.pool.query(
+      `UPDATE "AuditLog" SET "createdAt" = "createdAt" - interval '16 minutes' WHERE "userId" IS NULL`,
+    );
+    expect((await attempt(email, WRONG)).elapsedMs).toBeLessThan(PROMPT_MS);
+  });
+
   test('no attempt waits for more than 4 s', async () => {
     const user = await panel.createUser();
     await setFailures(user, 900);

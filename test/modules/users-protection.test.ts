@@ -216,6 +216,7 @@ describe('signing in', () => {
       // That of the registration and that of the login.
       endedSessions: 2,
       revokedApiKeys: 0,
+      removedSshKeys: 0,
     });
     const { password } = answer.body.data;
     const login = (secret: string) =>
@@ -231,7 +232,7 @@ describe('signing in', () => {
     expect((await panel.get(url(target), administrator.token)).text).not.toContain('argon2');
     const chosen = { password: 'chosen by somebody' };
     const second = await panel.post(url(target, '/reset-password'), chosen, administrator.token);
-    expect(second.body.data).toEqual({ endedSessions: 1, revokedApiKeys: 0 });
+    expect(second.body.data).toEqual({ endedSessions: 1, revokedApiKeys: 0, removedSshKeys: 0 });
     expect((await login(chosen.password)).status).toBe(200);
   });
 

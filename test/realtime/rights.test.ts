@@ -1,5 +1,6 @@
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { connectClient } from '../helpers/client.js';
+import { eventually } from '../helpers/condition.js';
 import { insertServer, type ServerRow } from '../helpers/console.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import type { TestUser } from '../helpers/panel.js';
@@ -70,13 +71,14 @@ test('who loses a server is told and hears no more of it, but stays connected', 
   await client.close();
 });
 
-test('what another panel takes away, of which this one does not hear, ends within ten seconds', async () => {
+test('what another panel takes away, of which this one does not hear, ends within two seconds', async () => {
   const owned = await watch();
   const kept = await watch();
   const reader = await panel.createUser(['server.read', 'server.logs.read']);
   const client = await connectClient({ port: panel.port, token: reader.token });
   await client.subscribe(kept.server.id);
   const { prisma } = panel.context.database;
+  const takenAt = Date.now();
   await prisma.server.update({ where: { id: owned.server.id }, data: { ownerId: kept.user.id } });
   await prisma.role.updateMany({
     where: { users: { some: { userId: reader.id } } },
@@ -84,8 +86,25 @@ test('what another panel takes away, of which this one does not hear, ends withi
   });
   expect(await owned.client.next('unsubscribed')).toMatchObject({ reason: 'server.not_found' });
   expect(await client.next('unsubscribed')).toMatchObject({ reason: 'permission.denied' });
+  expect(Date.now() - takenAt).toBeLessThan(2000);
   expect(kept.client.received.filter(({ type }) => type === 'unsubscribed')).toEqual([]);
   for (const each of [owned.client, kept.client, client]) await each.close();
+});
+
+test('who has lost a role at another panel neither types nor begins to watch two seconds later', async () => {
+  const { server } = await watch();
+  const operator = await panel.createUser(['server.*']);
+  const client = await connectClient({ port: panel.port, token: operator.token });
+  client.send({ type: 'console_input', serverId: server.id, data: 'list\n' });
+  expect(await client.next('error')).toMatchObject({ code: 'node.offline' });
+  await panel.context.database.prisma.userRole.deleteMany({ where: { userId: operator.id } });
+  const takenAt = Date.now();
+  await eventually('what was believed is looked up again', () => Date.now() - takenAt > 1500);
+  client.send({ type: 'console_input', serverId: server.id, data: 'op me\n' });
+  expect(await client.next('error')).toMatchObject({ code: 'server.not_found' });
+  client.send({ type: 'subscribe', serverId: server.id });
+  expect(await client.next('error')).toMatchObject({ code: 'server.not_found' });
+  await client.close();
 });
 
 test('when a role is taken away its servers are, at once', async () => {

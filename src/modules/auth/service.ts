@@ -29,8 +29,8 @@ export interface AuthOptions {
   passwords: Passwords;
   secrets: Secrets;
   jwtSecret: string;
-  /** What the marks of API keys are made with. */
-  apiKeySecret: string;
+  /** What the keys are derived from that API keys and e-mails nobody has are marked with. */
+  secretsKey: string;
   registration: 'open' | 'closed';
   log: Log;
 }
@@ -59,10 +59,10 @@ export function createAuth(options: AuthOptions): Auth {
   const { database, bus, passwords, log } = options;
   const { pool } = database;
   const accessTokens = createAccessTokens(options.jwtSecret);
-  const apiKeyTokens = createApiKeyTokens(options.apiKeySecret);
+  const apiKeyTokens = createApiKeyTokens(options.secretsKey);
   const apiKeyUse = createApiKeyUse({ pool, log });
   const sessions = createSessions({ database, bus });
-  const attempts = createAttempts(database);
+  const attempts = createAttempts({ database, keyMaterial: options.secretsKey });
   const codes = createTwoFactorCodes(options.secrets);
   const checkPassword = createPasswordCheck({ database, passwords, attempts });
   const rotate = createRefresh({ database, sessions });

@@ -99,7 +99,7 @@ export function createAccountChanges({
             },
             select: { id: true },
           });
-          const ended = isDisabling ? await credentials.end(transaction, userId, { apiKeys: 'kept' }) : null;
+          const ended = isDisabling ? await credentials.end(transaction, userId, { keys: 'kept' }) : null;
           await recordAudit(transaction, change.actor, {
             action: isDisabling ? 'user.disable' : isEnabling ? 'user.enable' : 'user.update',
             resourceType: 'user',
@@ -121,7 +121,7 @@ export function createAccountChanges({
           const { transaction } = change;
           const { email, username, roles, ...target } = await loadTarget(change, userId);
           await requireNotLastAdministrator(change, target);
-          const ended = await credentials.end(transaction, userId, { apiKeys: 'revoked' });
+          const ended = await credentials.end(transaction, userId, { keys: 'removed' });
           await transaction.user.delete({ where: { id: userId }, select: { id: true } });
           const metadata = { email, username, roles: roles.map(({ name }) => name) };
           await recordAudit(transaction, change.actor, {

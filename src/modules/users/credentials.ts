@@ -7,6 +7,7 @@ export interface EndedCredentials {
   userId: string;
   sessionIds: string[];
   apiKeyIds: string[];
+  sshKeys: number;
 }
 
 export type Credentials = ReturnType<typeof createCredentials>;
@@ -22,19 +23,21 @@ export function createCredentials({
   return {
     /**
      * As part of the transaction that is the reason, after its change.
-     * @param apiKeys Revoked for good, or kept: those of a disabled account work again when it does.
+     * @param keys API keys and SSH keys are removed for good, or kept: those of a disabled account work again when it
+     * does.
      */
     async end(
       transaction: Prisma.TransactionClient,
       userId: string,
-      { apiKeys }: { apiKeys: 'revoked' | 'kept' },
+      { keys }: { keys: 'removed' | 'kept' },
     ): Promise<EndedCredentials> {
       const sessionIds = await sessions.end(transaction, userId);
-      if (apiKeys === 'kept') return { userId, sessionIds, apiKeyIds: [] };
-      const keys = await transaction.apiKey.findMany({ where: { userId }, select: { id: true } });
-      const apiKeyIds = keys.map(({ id }) => id);
+      if (keys === 'kept') return { userId, sessionIds, apiKeyIds: [], sshKeys: 0 };
+      const apiKeys = await transaction.apiKey.findMany({ where: { userId }, select: { id: true } });
+      const apiKeyIds = apiKeys.map(({ id }) => id);
       await transaction.apiKey.deleteMany({ where: { id: { in: apiKeyIds } } });
-      return { userId, sessionIds, apiKeyIds };
+      const { count: sshKeys } = await transaction.sshKey.deleteMany({ where: { userId } });
+      return { userId, sessionIds, apiKeyIds, sshKeys };
     },
 
     /** After the commit: whoever keeps a connection open, or remembers who holds a token, hears of it here. */

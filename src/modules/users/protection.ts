@@ -48,8 +48,12 @@ export async function changingAccounts<Result>(
   });
 }
 
-/** Throws `user.not_found`, and `permission.not_held` for who has a right that the actor does not have. */
+/**
+ * Throws `user.not_found`, and `permission.not_held` for who has a right that the actor does not have. Until the
+ * transaction ends nobody else changes the account: who changes its sessions and keys has locked it first, too.
+ */
 export async function loadTarget({ transaction, actor }: Change, userId: string): Promise<Target> {
+  await transaction.$queryRaw`SELECT FROM "User" WHERE "id" = ${userId} FOR NO KEY UPDATE`;
   const row = await transaction.user.findUnique({ where: { id: userId }, select: TARGET });
   if (!row) throw new AppError('user.not_found');
   const target = { ...row, roles: row.roles.map(({ role }) => role) };

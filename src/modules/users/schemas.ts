@@ -91,6 +91,7 @@ export const PasswordReset = z.object({
   password: z.string().optional(),
   endedSessions: z.int(),
   revokedApiKeys: z.int(),
+  removedSshKeys: z.int(),
 });
 export type PasswordReset = z.output<typeof PasswordReset>;
 

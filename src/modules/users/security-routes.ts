@@ -56,7 +56,7 @@ export const userSecurityRoutes: FastifyPluginAsyncZod<{ users: Users }> = async
       schema: {
         tags,
         summary: 'Give a user another password',
-        description: 'Ends every session of the user and revokes the API keys.',
+        description: 'Ends every session of the user, revokes the API keys and removes the SSH keys.',
         params: UserParams,
         body: ResetPasswordBody,
         response: { 200: PasswordResetResponse },

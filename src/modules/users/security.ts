@@ -4,7 +4,7 @@ import { type Actor, requirePermission } from '../../lib/actor.js';
 import { recordAudit } from '../../lib/audit.js';
 import { AppError } from '../../lib/errors.js';
 import type { Passwords } from '../../lib/passwords.js';
-import type { Credentials } from './credentials.js';
+import type { Credentials, EndedCredentials } from './credentials.js';
 import { changingAccounts, loadTarget, requireSomebodyElse } from './protection.js';
 import type { PasswordReset, ResetPasswordBody } from './schemas.js';
 
@@ -12,7 +12,7 @@ const MADE_UP_PASSWORD_BYTES = 15;
 
 /** For those who cannot get into their account any more, or should be the only ones in it. */
 export interface UserSecurity {
-  /** Ends whatever the user is signed in with, API keys included. */
+  /** Ends whatever the user is signed in with, API keys and SSH keys included. */
   resetPassword(actor: Actor, userId: string, input: ResetPasswordBody): Promise<PasswordReset>;
   /** For who has lost his authenticator and his recovery codes. Throws `auth.two_factor_disabled`. */
   disableTwoFactor(actor: Actor, userId: string): Promise<void>;
@@ -42,7 +42,7 @@ export function createUserSecurity({
           data: { passwordHash, failedLogins: 0, lastFailedLoginAt: null },
           select: { id: true },
         });
-        const ended = await credentials.end(transaction, userId, { apiKeys: 'revoked' });
+        const ended = await credentials.end(transaction, userId, { keys: 'removed' });
         await recordAudit(transaction, change.actor, {
           action: 'user.reset_password',
           resourceType: 'user',
@@ -75,6 +75,6 @@ export function createUserSecurity({
   };
 }
 
-function counted({ sessionIds, apiKeyIds }: { sessionIds: string[]; apiKeyIds: string[] }) {
-  return { endedSessions: sessionIds.length, revokedApiKeys: apiKeyIds.length };
+function counted({ sessionIds, apiKeyIds, sshKeys }: EndedCredentials) {
+  return { endedSessions: sessionIds.length, revokedApiKeys: apiKeyIds.length, removedSshKeys: sshKeys };
 }

@@ -15,7 +15,7 @@ import type { Passwords } from '../../../lib/passwords.js';
 import { withoutUndefined } from '../../../lib/without-undefined.js';
 import type { Me } from '../schemas.js';
 import type { PasswordCheck } from '../sign-in/password-check.js';
-import { lockAccount } from './account-lock.js';
+import { lockOwnAccount } from './account-lock.js';
 import type { ChangePasswordBody, UpdateMeBody } from './account-schemas.js';
 import { requireFree, takenError } from './free-names.js';
 import { requireSession, type Sessions } from './sessions.js';
@@ -55,13 +55,14 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
     await requireFree(prisma, keys, actor.userId);
     const updated = await prisma
       .$transaction(async (transaction) => {
-        const { count } = await transaction.user.updateMany({
-          where: { id: actor.userId, disabledAt: null },
+        await lockOwnAccount(transaction, actor);
+        const updated = await transaction.user.update({
+          where: { id: actor.userId },
           data: { ...after, ...keys },
+          select: SHOWN,
         });
-        if (count === 0) throw new AppError('auth.invalid_token');
         await audit(transaction, actor, 'user.update', auditChanges(before, after));
-        return transaction.user.findUniqueOrThrow({ where: { id: actor.userId }, select: SHOWN });
+        return updated;
       })
       .catch(takenError);
     bus.emit('access.changed', { userId: actor.userId });
@@ -82,9 +83,10 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
     const oldHash = await checkPassword(actor, input.currentPassword);
     const passwordHash = await passwords.hash(input.newPassword);
     const ended = await prisma.$transaction(async (transaction) => {
+      await lockOwnAccount(transaction, actor);
       const { count } = await transaction.user.updateMany({
         // Of two changes at once the second has compared with a password that is none any more.
-        where: { id: userId, passwordHash: oldHash, disabledAt: null },
+        where: { id: userId, passwordHash: oldHash },
         data: { passwordHash },
       });
       if (count === 0) throw new AppError('auth.wrong_password');
@@ -102,7 +104,7 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
     const ended = await prisma
       .$transaction(async (transaction) => {
         await lockAdministrators(transaction);
-        if (!(await lockAccount(transaction, userId))) throw new AppError('auth.invalid_token');
+        await lockOwnAccount(transaction, actor);
         if ((await transaction.server.count({ where: { ownerId: userId } })) > 0) {
           throw new AppError('user.owns_servers');
         }

@@ -8,6 +8,7 @@ import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
 import { createToken, hashToken } from '../../../lib/secrets.js';
 import { createRowId, execute } from '../execute.js';
 import type { SessionView } from '../schemas.js';
+import { lockOwnAccount } from './account-lock.js';
 import { cutOrigin } from './stored-origin.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -60,8 +61,8 @@ export function createSessions({ database, bus }: { database: Database; bus: Bus
 
   /**
    * Ends an account's sessions and the logins of it that still wait for their second factor; its API keys stay.
-   * The change that is the reason (password, disabling) comes before it in the transaction: a login under way then
-   * either sees the change, or its session is among those that end. Answers what `publishEnded` has to be given
+   * The account is locked and the change that is the reason (password, disabling) made before it in the transaction: a
+   * login under way then either sees the change, or its session is among those that end. Answers what `publishEnded` has to be given
    * after the commit.
    */
   async function end(
@@ -107,7 +108,9 @@ export function createSessions({ database, bus }: { database: Database; bus: Bus
   /** Ends all of the actor's but the one that he asks with, and answers how many there were. */
   async function revokeOthers(actor: UserActor): Promise<number> {
     const ended = await prisma.$transaction(async (transaction) => {
-      const ids = await end(transaction, actor.userId, { exceptSessionId: requireSession(actor) });
+      const exceptSessionId = requireSession(actor);
+      await lockOwnAccount(transaction, actor);
+      const ids = await end(transaction, actor.userId, { exceptSessionId });
       if (ids.length === 0) return ids;
       await recordAudit(transaction, actor, {
         action: 'session.revoke_others',

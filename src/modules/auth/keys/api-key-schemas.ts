@@ -4,10 +4,14 @@ import { Id, Name, success, successPage, Timestamp } from '../../../lib/schemas.
 
 export const ApiKeyParams = z.object({ apiKeyId: Id });
 
+/** The last moment of four digits: a time zone can lead beyond it, where there is no way of writing it any more. */
+const LATEST_MS = Date.UTC(10_000, 0) - 1;
+
 /** When a key ends by itself. */
 const Expiry = z.iso
   .datetime({ offset: true })
   .refine((text) => Date.parse(text) > Date.now(), 'lies in the past')
+  .refine((text) => Date.parse(text) <= LATEST_MS, 'lies too far in the future')
   .transform((text) => new Date(text));
 
 export const CreateApiKeyBody = z.strictObject({

@@ -5,7 +5,7 @@ import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
 import { hashToken } from '../../../lib/secrets.js';
-import { lockAccount } from '../account/account-lock.js';
+import { lockOwnAccount } from '../account/account-lock.js';
 import type { ApiKeyView, CreateApiKeyBody, CreatedApiKey } from './api-key-schemas.js';
 import { type ApiKeyTokens, shownPrefix } from './api-key-tokens.js';
 
@@ -52,7 +52,7 @@ export function createApiKeys({ database, bus, tokens }: ApiKeysOptions) {
     const { name, permissions, expiresAt } = input;
     const key = tokens.create();
     const created = await prisma.$transaction(async (transaction) => {
-      if (!(await lockAccount(transaction, userId))) throw new AppError('auth.invalid_token');
+      await lockOwnAccount(transaction, actor);
       if ((await transaction.apiKey.count({ where: { userId } })) >= KEYS_MAX) {
         throw new AppError('api_key.too_many');
       }

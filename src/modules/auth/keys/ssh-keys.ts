@@ -5,7 +5,7 @@ import { isUniqueViolation } from '../../../lib/database-errors.js';
 import { AppError } from '../../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
 import { parseSshPublicKey } from '../../../lib/ssh-public-key.js';
-import { lockAccount } from '../account/account-lock.js';
+import { lockOwnAccount } from '../account/account-lock.js';
 import type { AddSshKeyBody, SshKeyView } from './ssh-key-schemas.js';
 
 const KEYS_MAX = 50;
@@ -44,7 +44,7 @@ export function createSshKeys({ database }: { database: Database }) {
     const key = parseSshPublicKey(publicKey);
     return prisma
       .$transaction(async (transaction) => {
-        if (!(await lockAccount(transaction, userId))) throw new AppError('auth.invalid_token');
+        await lockOwnAccount(transaction, actor);
         if ((await transaction.sshKey.count({ where: { userId } })) >= KEYS_MAX) {
           throw new AppError('ssh_key.too_many');
         }

@@ -35,15 +35,23 @@ export type Attempts = ReturnType<typeof createAttempts>;
 /**
  * Guessing a password gets slow, whoever guesses from wherever, and the owner is never locked out: from the fifth
  * failure on each attempt waits before it is looked at, the right one too. The count is the account's, in the
- * database; e-mails that nobody has are counted here, so that the delay does not tell which ones somebody has.
+ * database; e-mails that nobody has are counted there too, so that the delay does not tell which ones somebody has.
  */
-export function createAttempts({ prisma }: Pick<Database, 'prisma'>) {
-  const unknown = createUnknownAccounts({ forgetAfterMs: FORGET_AFTER_MS });
+export function createAttempts({
+  database: { prisma, pool },
+  keyMaterial,
+}: {
+  database: Database;
+  keyMaterial: string;
+}) {
+  const unknown = createUnknownAccounts({ pool, keyMaterial, forgetAfterMs: FORGET_AFTER_MS });
   const waiting = new Map<string, number>();
   let waitingTotal = 0;
 
-  function failuresOf({ account, emailKey }: AttemptedAccount): number {
-    if (!account) return unknown.failures(emailKey);
+  /** Asks the same of both, so that it takes as long. */
+  async function failuresOf({ account, emailKey }: AttemptedAccount): Promise<number> {
+    const unknownFailures = await unknown.failures(emailKey);
+    if (!account) return unknownFailures;
     const { failedLogins, lastFailedLoginAt } = account;
     const isRecent = (lastFailedLoginAt?.getTime() ?? 0) > Date.now() - FORGET_AFTER_MS;
     return isRecent ? failedLogins : 0;
@@ -52,7 +60,7 @@ export function createAttempts({ prisma }: Pick<Database, 'prisma'>) {
   /** Waits as long as the failures so far demand. Throws `auth.too_many_attempts` and `auth.busy`. */
   async function wait(attempted: AttemptedAccount, address: string): Promise<void> {
     const ipAddress = cutAddress(address);
-    const delayMs = delayAfter(failuresOf(attempted));
+    const delayMs = delayAfter(await failuresOf(attempted));
     if (delayMs === 0) return;
     const key = `${attempted.account?.id ?? attempted.emailKey} ${ipAddress}`;
     const isCrowd = (waiting.get(key) ?? 0) >= WAITING_PER_ADDRESS_MAX;
@@ -94,12 +102,11 @@ export function createAttempts({ prisma }: Pick<Database, 'prisma'>) {
     return session !== null;
   }
 
-  /** Counts a failure. The statement is the same for an e-mail that nobody has, so that it takes as long. */
-  async function fail(
-    transaction: Prisma.TransactionClient,
-    { account, emailKey }: AttemptedAccount,
-  ): Promise<void> {
-    if (!account) unknown.fail(emailKey);
+  /**
+   * Counts a failure. The statement is the same for an e-mail that nobody has, so that it takes as long: there it is
+   * the entry in the audit log that counts.
+   */
+  async function fail(transaction: Prisma.TransactionClient, { account }: AttemptedAccount): Promise<void> {
     const oldest = new Date(Date.now() - FORGET_AFTER_MS);
     await transaction.$executeRaw`
       UPDATE "User" SET "lastFailedLoginAt" = ${new Date()},
@@ -112,7 +119,12 @@ export function createAttempts({ prisma }: Pick<Database, 'prisma'>) {
     return execute(transaction, FORGET, [userId]);
   }
 
-  return { wait, fail, succeed };
+  /** What the audit log's entry of a failed login is about. */
+  function resourceOf({ account, emailKey }: AttemptedAccount) {
+    return account ? { resourceType: 'user', resourceId: account.id } : unknown.resource(emailKey);
+  }
+
+  return { wait, fail, succeed, resourceOf };
 }
 
 function delayAfter(failures: number): number {

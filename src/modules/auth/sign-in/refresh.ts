@@ -32,6 +32,13 @@ export function createRefresh({ database, sessions }: { database: Database; sess
     client: Origin,
   ): Promise<Refreshed | null> {
     const now = new Date();
+    const token = await transaction.refreshToken.findUnique({
+      where: { tokenHash },
+      select: { sessionId: true },
+    });
+    if (!token) return null;
+    // The session before its tokens, as whoever deletes the account comes by them.
+    await transaction.$queryRaw`SELECT FROM "Session" WHERE "id" = ${token.sessionId} FOR NO KEY UPDATE`;
     // Conditions on the row itself only: then the update takes its lock and looks again, and of two at once one wins.
     const [used] = await transaction.refreshToken.updateManyAndReturn({
       where: { tokenHash, usedAt: null, expiresAt: { gt: now } },

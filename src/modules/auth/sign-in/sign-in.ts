@@ -109,7 +109,7 @@ export function createSignIn({ database, passwords, accessTokens, sessions, atte
       await recordAudit(
         transaction,
         { kind: 'subject', userId, username, origin: client },
-        { action: 'auth.login_failed', resourceType: 'user', resourceId: userId },
+        { action: 'auth.login_failed', ...attempts.resourceOf(attempted) },
       );
     });
   }

@@ -3,7 +3,7 @@ import type { Prisma } from '../../../generated/prisma/client.js';
 import type { UserActor } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
-import { lockAccount } from '../account/account-lock.js';
+import { lockOwnAccount } from '../account/account-lock.js';
 import type { Attempts } from '../sign-in/attempts.js';
 import type { PasswordCheck } from '../sign-in/password-check.js';
 import type { GivenCode, TwoFactorCodes } from './two-factor-codes.js';
@@ -37,7 +37,7 @@ export function createTwoFactor({ database, checkPassword, attempts, codes }: Tw
     const { userId } = actor;
     const { secret, uri, secretEncrypted } = codes.create(actor.email);
     await prisma.$transaction(async (transaction) => {
-      await requireNotConfirmed(transaction, userId);
+      await requireNotConfirmed(transaction, actor);
       await transaction.twoFactor.deleteMany({ where: { userId } });
       await transaction.twoFactor.create({ data: { userId, secretEncrypted } });
       await audit(transaction, actor, 'enrol');
@@ -49,7 +49,7 @@ export function createTwoFactor({ database, checkPassword, attempts, codes }: Tw
   async function confirm(actor: UserActor, code: string): Promise<string[]> {
     const { userId } = actor;
     return prisma.$transaction(async (transaction) => {
-      const isEnrolled = await requireNotConfirmed(transaction, userId);
+      const isEnrolled = await requireNotConfirmed(transaction, actor);
       if (!isEnrolled) throw new AppError('auth.two_factor_disabled', 'Enrol an authenticator app first.');
       if (!(await codes.useFirst(transaction, userId, code))) throw new AppError('auth.two_factor_invalid');
       await transaction.twoFactor.update({ where: { userId }, data: { confirmedAt: new Date() } });
@@ -84,7 +84,7 @@ export function createTwoFactor({ database, checkPassword, attempts, codes }: Tw
     await checkPassword(actor, password);
     const { userId } = actor;
     const outcome = await prisma.$transaction(async (transaction) => {
-      await lockAccount(transaction, userId);
+      await lockOwnAccount(transaction, actor);
       const account = await transaction.user.findUniqueOrThrow({
         where: { id: userId },
         select: {
@@ -110,10 +110,13 @@ export function createTwoFactor({ database, checkPassword, attempts, codes }: Tw
 }
 
 /** Whether an app is enrolled. Throws `auth.two_factor_enabled` when it is confirmed too. */
-async function requireNotConfirmed(transaction: Prisma.TransactionClient, userId: string): Promise<boolean> {
-  if (!(await lockAccount(transaction, userId))) throw new AppError('auth.invalid_token');
+async function requireNotConfirmed(
+  transaction: Prisma.TransactionClient,
+  actor: UserActor,
+): Promise<boolean> {
+  await lockOwnAccount(transaction, actor);
   const enrolled = await transaction.twoFactor.findUnique({
-    where: { userId },
+    where: { userId: actor.userId },
     select: { confirmedAt: true },
   });
   if (enrolled?.confirmedAt) throw new AppError('auth.two_factor_enabled');
