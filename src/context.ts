@@ -48,7 +48,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     passwords,
     secrets,
     jwtSecret: keys.jwtSecret,
-    apiKeySecret: keys.secretsKey,
+    secretsKey: keys.secretsKey,
     registration: config.REGISTRATION,
     log,
   });

@@ -25,6 +25,7 @@ export function startWatch(
         await servers.expireActions(now);
         await servers.stopBlocked(now);
         await servers.removeRequested(now);
+        await servers.clearRemaining(now);
       } catch (error) {
         if (isDatabaseUnavailable(error))
           log.debug({ err: error }, 'the watch over agents waits for the database');

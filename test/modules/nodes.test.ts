@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import { startPanel, type TestUser } from '../helpers/panel.js';
@@ -249,6 +250,29 @@ describe('GET /api/nodes/:nodeId', () => {
     expect(await answers()).toEqual([false, false]);
     await write(false, 1000);
     expect(await answers()).toEqual([false, false]);
+  });
+
+  test('stays online when its agent has come back to another panel before this one noticed', async () => {
+    const other = await startPanelWithDoors({ database: panel.database });
+    const node = await panel.createNode();
+    const isOnline = async () =>
+      (await panel.context.database.prisma.node.findUniqueOrThrow({ where: { id: node.id } })).isOnline;
+    const before = await panel.connect({ nodeId: node.id, token: node.secret });
+    await before.next('node_handshake_response');
+    await expect.poll(isOnline).toBe(true);
+    const { lastSeenAt } = (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data;
+    const after = await other.connect({ nodeId: node.id, token: node.secret });
+    await after.next('node_handshake_response');
+    await expect
+      .poll(async () => (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data.lastSeenAt)
+      .not.toBe(lastSeenAt);
+    const left = once(panel.context.bus, 'node.disconnected');
+    await before.disconnect();
+    await left;
+    expect(await isOnline()).toBe(true);
+    await after.disconnect();
+    await expect.poll(isOnline).toBe(false);
+    await other.close();
   });
 
   test('says what the agent said of itself', async () => {

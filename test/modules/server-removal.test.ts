@@ -60,6 +60,10 @@ function inventory(from: DocumentedAgent, servers: { id: string; uuid: string }[
   });
 }
 
+function inSeconds(seconds: number): Date {
+  return new Date(Date.now() + seconds * 1000);
+}
+
 async function confirm(from: DocumentedAgent, id: string): Promise<void> {
   const order = await from.next('delete_server', ({ serverId }) => serverId === id);
   from.send({ type: 'command_result', commandId: order.commandId, ok: true });
@@ -269,6 +273,46 @@ describe('by force', () => {
     inventory(second, [removed]);
     await confirm(second, removed.id);
     await eventually('it is forgotten', async () => (await tombstone(removed.id)) === null);
+  });
+
+  test('an agent that is connected to another panel is asked by that one', async () => {
+    const other = await startPanel({ database: panel.database });
+    const made = await newNode();
+    const elsewhere = await connect(made);
+    await panel.context.servers.clearRemaining(new Date());
+    const removed = await server({ nodeId: made.id, status: 'running' });
+    expect((await other.delete(`/api/servers/${removed.id}?force=true`, operator.token)).status).toBe(200);
+    await other.close();
+    await panel.context.servers.clearRemaining(inSeconds(15));
+    const { commandId } = await elsewhere.next('delete_server');
+    elsewhere.send({ type: 'command_result', commandId, ok: false, message: 'busy' });
+    // Who refused is asked again, but not at once.
+    await panel.context.servers.clearRemaining(inSeconds(30));
+    elsewhere.send({ type: 'are_you_done' });
+    await elsewhere.next('error');
+    expect(elsewhere.received).toEqual([]);
+    await panel.context.servers.clearRemaining(inSeconds(120));
+    await confirm(elsewhere, removed.id);
+    await eventually('it is forgotten', async () => (await tombstone(removed.id)) === null);
+  });
+
+  test('an agent that speaks only what is documented is told once to stop it', async () => {
+    const made = await newNode();
+    const documented = await panel.connect({ nodeId: made.id, token: made.secret });
+    await documented.next('node_handshake_response');
+    const removed = await server({ nodeId: made.id, status: 'running' });
+    expect((await remove(removed.id, '?force=true', operator.token)).status).toBe(200);
+    expect(await documented.next('stop_server')).toEqual({
+      type: 'stop_server',
+      serverId: removed.id,
+      serverUuid: removed.uuid,
+      suspended: false,
+    });
+    await panel.context.servers.clearRemaining(new Date());
+    await panel.context.servers.clearRemaining(inSeconds(300));
+    documented.send({ type: 'are_you_done' });
+    await documented.next('error');
+    expect(documented.received).toEqual([]);
   });
 
   test('what the node does not list any more is forgotten', async () => {

@@ -22,12 +22,21 @@ export interface PresenceOptions {
   heartbeatIntervalMs: number;
 }
 
+/** Who holds several nodes locks them in another order: a node that somebody holds waits for the next time. */
+const MARK_STALE = `
+  UPDATE "Node" SET "isOnline" = false, "updatedAt" = now()
+  WHERE "id" IN (
+    SELECT "id" FROM "Node" WHERE "isOnline" AND "lastSeenAt" < $1 FOR NO KEY UPDATE SKIP LOCKED)
+  RETURNING "id"`;
+
 export type Presence = ReturnType<typeof createPresence>;
 
 /** What is known of nodes from their agents' connections. */
 export function createPresence({ database, bus, heartbeatIntervalMs }: PresenceOptions) {
-  const { prisma } = database;
+  const { prisma, pool } = database;
   const staleAfterMs = HEARTBEATS_MISSED_MAX * heartbeatIntervalMs;
+  /** When this panel last heard of a node, as it wrote it down. */
+  const seenHereAt = new Map<string, Date>();
 
   /** A node that was last heard of before is offline. */
   function staleBefore(now: Date): Date {
@@ -54,23 +63,28 @@ export function createPresence({ database, bus, heartbeatIntervalMs }: PresenceO
     },
 
     async recordSeen(nodeId: string): Promise<void> {
-      await prisma.node.updateMany({
-        where: { id: nodeId },
-        data: { isOnline: true, lastSeenAt: new Date() },
-      });
+      const now = new Date();
+      seenHereAt.set(nodeId, now);
+      await prisma.node.updateMany({ where: { id: nodeId }, data: { isOnline: true, lastSeenAt: now } });
     },
 
+    /** Who has come back to another panel meanwhile, and was heard of there, stays online. */
     async recordDisconnected(nodeId: string): Promise<void> {
-      await prisma.node.updateMany({ where: { id: nodeId }, data: { isOnline: false } });
+      const seenAt = seenHereAt.get(nodeId);
+      if (seenAt) {
+        const where = { id: nodeId, lastSeenAt: { lte: seenAt } };
+        await prisma.node.updateMany({ where, data: { isOnline: false } });
+        seenHereAt.delete(nodeId);
+      }
       bus.emit('node.disconnected', { nodeId });
     },
 
     /** Nodes that missed their heartbeats are offline, also when nobody noticed them leave. Answers their ids. */
     async markStaleOffline(now: Date): Promise<string[]> {
-      const stale = await prisma.node.updateManyAndReturn({
-        where: { isOnline: true, lastSeenAt: { lt: staleBefore(now) } },
-        data: { isOnline: false },
-        select: { id: true },
+      const { rows: stale } = await pool.query<{ id: string }>({
+        name: 'nodes-mark-stale',
+        text: MARK_STALE,
+        values: [staleBefore(now)],
       });
       for (const { id } of stale) bus.emit('node.disconnected', { nodeId: id });
       return stale.map(({ id }) => id);

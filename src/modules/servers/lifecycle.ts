@@ -54,6 +54,7 @@ export function createServerLifecycle({
       ...createServerSuspension({ pool, agents, access, states, stopIfBlocked }),
       ...createServerRemoval({ pool, agents, access, bus, states, removeFromNode, removedServers }),
       ...requestedRemoval,
+      clearRemaining: removedServers.clearRemaining,
       ...createCrashPolicies({ prisma, access, states, announceCrashPolicy }),
     },
   };

@@ -9,14 +9,21 @@ import { shownRestartPolicy } from './restart-policy.js';
 export interface Specifications {
   /** How to build and run the server as it is stored now, ready for its agent. */
   of(serverId: string): Promise<ServerSpecification>;
+  /** With when the server was last changed: from then on it is as it is here. */
+  dated(serverId: string): Promise<{ specification: ServerSpecification; updatedAt: Date }>;
 }
 
 export function createSpecifications({ prisma }: { prisma: PrismaClient }): Specifications {
+  async function dated(serverId: string) {
+    const server = await load(prisma, serverId);
+    if (!server) throw new AppError('server.not_found');
+    return { specification: specify(server), updatedAt: server.updatedAt };
+  }
+
   return {
+    dated,
     async of(serverId) {
-      const server = await load(prisma, serverId);
-      if (!server) throw new AppError('server.not_found');
-      return specify(server);
+      return (await dated(serverId)).specification;
     },
   };
 }

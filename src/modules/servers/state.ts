@@ -12,6 +12,8 @@ export interface ServerState {
   readonly uuid: string;
   readonly name: string;
   readonly nodeId: string;
+  /** The last change, of whatever is not only measured. */
+  readonly updatedAt: Date;
   status: ServerStatus;
   desiredState: DesiredState;
   statusReason: string | null;
@@ -59,7 +61,7 @@ export interface ServerStates {
   ofNode(nodeId: string): Promise<ServerState[]>;
 }
 
-const COLUMNS = `"id", "uuid", "name", "nodeId", "status", "desiredState", "statusReason", "exitCode", "oomKilled", "startedAt",
+const COLUMNS = `"id", "uuid", "name", "nodeId", "updatedAt", "status", "desiredState", "statusReason", "exitCode", "oomKilled", "startedAt",
   "installedAt", "containerId", "crashCount", "lastCrashAt", "activeAction", "activeCommandId", "activeActionExpiresAt",
   "suspendedAt", "suspendedByUserId", "suspensionReason", "deletionRequestedAt"`;
 

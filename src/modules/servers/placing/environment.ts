@@ -3,6 +3,7 @@ import { AppError } from '../../../lib/errors.js';
 import type { TemplateVariable } from '../../../lib/stored-template.js';
 import { checkVariable } from '../../../lib/template-variables.js';
 import { placeholdersIn } from '../../../lib/templates.js';
+import { createPatience } from '../../../lib/variable-pattern.js';
 
 /** What a template says about the variables of its servers. */
 export interface VariableDeclarations {
@@ -29,12 +30,13 @@ export function checkEnvironment(options: {
   const { template, environment, current = {} } = options;
   refuseUnknown(template, environment, current);
   requireAll(template, environment);
+  const patience = createPatience();
   for (const variable of template.variables) {
     const value = own(environment, variable.name);
     if (value === undefined) continue;
     checkRights(variable, value, options);
     // Left empty, a variable that is not required counts as not given.
-    const problem = value === '' ? null : checkVariable(variable, value);
+    const problem = value === '' ? null : checkVariable(variable, value, patience);
     if (problem) throw new AppError('server.variable_invalid', `${variable.name}: ${problem}`);
   }
 }

@@ -3,12 +3,12 @@ import type { AgentGateway } from '../../../gateway/gateway.js';
 import type { Actor } from '../../../lib/actor.js';
 import { AppError } from '../../../lib/errors.js';
 import { withoutUndefined } from '../../../lib/without-undefined.js';
-import { Capability, PanelMessage } from '../../../protocol/agent-messages.js';
-import { PANEL_FRAME_MAX_BYTES } from '../../../protocol/limits.js';
+import { Capability, type PanelMessage } from '../../../protocol/agent-messages.js';
 import type { ServerAccess } from '../access.js';
 import type { Specifications } from '../specification.js';
 import type { ServerState, ServerStates, StateAudit } from '../state.js';
 import { begin, type PowerVerb, STOP_TIMEOUT_SECONDS } from './actions.js';
+import { commandMessage, requireAcceptable, requireNetworks } from './command-message.js';
 
 export interface Power {
   /** Resolves when the command has been handed to the agent. */
@@ -36,6 +36,21 @@ export interface PowerOrder {
 }
 
 export type GiveOrder = (order: PowerOrder) => Promise<void>;
+
+/** How often an order is prepared again because the server was changed meanwhile. */
+const ATTEMPTS_MAX = 5;
+
+interface Command {
+  commandId: string;
+  message: PanelMessage;
+  /** When the server that the message describes had last been changed. */
+  specifiedAt: Date;
+}
+
+interface Taken {
+  before: ServerState;
+  after: ServerState;
+}
 
 /** For users: asks whether they may. */
 export function createPower({ access, order }: { access: ServerAccess; order: GiveOrder }): Power {
@@ -65,89 +80,69 @@ export function createPowerOrders({
   states: ServerStates;
   specifications: Specifications;
 }): GiveOrder {
-  return async function order({ serverId, nodeId, verb, ...options }: PowerOrder): Promise<void> {
-    if (!agents.isConnected(nodeId)) throw new AppError('node.offline');
-    const commandId = randomUUID();
-    const timeoutSeconds = options.timeoutSeconds ?? STOP_TIMEOUT_SECONDS;
-    // Before the action is taken: between taking it and handing it over nothing may come in between.
-    const message = await commandMessage({ serverId, nodeId, verb, commandId, timeoutSeconds });
-    requireAcceptable(message);
-    requireNetworks(message, agents.hasCapability(nodeId, Capability.networks));
-    const entry = auditEntry(verb, options);
+  return async function order(wanted: PowerOrder): Promise<void> {
+    if (!agents.isConnected(wanted.nodeId)) throw new AppError('node.offline');
+    for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
+      // Before the action is taken: between taking it and handing it over nothing may come in between.
+      const command = await prepare(wanted, randomUUID());
+      const changed = await take(wanted, command);
+      if (changed) return handOver(wanted, command, changed);
+    }
+    throw new AppError('server.busy', 'Somebody is changing the server at this moment. Try again.');
+  };
+
+  /** Null when the server is not any more as the command says: its ports and memory are others' by now. */
+  async function take(
+    wanted: PowerOrder,
+    { commandId, message, specifiedAt }: Command,
+  ): Promise<Taken | null> {
+    const { actor, serverId, nodeId, verb } = wanted;
+    let isOutdated = false;
     const changed = await states.change(
       serverId,
       (server) => {
         // Given to another node this very moment.
         if (server.nodeId !== nodeId) throw new AppError('server.busy');
-        return begin(server, {
+        const begun = begin(server, {
           verb,
           commandId,
-          timeoutSeconds,
+          timeoutSeconds: wanted.timeoutSeconds ?? STOP_TIMEOUT_SECONDS,
           hasCrashPolicy: agents.hasCapability(nodeId, Capability.crashPolicy),
-          whileSuspended: options.whileSuspended ?? 'blocked',
+          whileSuspended: wanted.whileSuspended ?? 'blocked',
           now: new Date(),
         });
+        isOutdated = 'allocatedMemoryMb' in message && server.updatedAt.getTime() !== specifiedAt.getTime();
+        return isOutdated ? null : begun;
       },
-      { actor: options.actor, entry },
+      { actor, entry: auditEntry(verb, wanted) },
     );
-    if (!changed) throw new AppError('server.not_found');
+    if (!changed && !isOutdated) throw new AppError('server.not_found');
+    return changed;
+  }
+
+  async function handOver(wanted: PowerOrder, { commandId, message }: Command, taken: Taken): Promise<void> {
+    const { actor, serverId, nodeId, verb } = wanted;
     try {
       agents.send(nodeId, message);
     } catch (error) {
+      const entry = auditEntry(verb, wanted);
       const metadata = { ...entry.metadata, takenBack: 'The node went offline.' };
-      await states.change(serverId, (server) => takeBack(server, changed, commandId), {
-        actor: options.actor,
+      await states.change(serverId, (server) => takeBack(server, taken, commandId), {
+        actor,
         entry: { ...entry, metadata },
       });
       throw error;
     }
-  };
-
-  async function commandMessage(command: {
-    serverId: string;
-    nodeId: string;
-    verb: PowerVerb;
-    commandId: string;
-    timeoutSeconds: number;
-  }): Promise<PanelMessage> {
-    const { serverId, nodeId, verb } = command;
-    const specification = await specifications.of(serverId);
-    const hasResults = agents.hasCapability(nodeId, Capability.commandResults);
-    const commandId = hasResults ? { commandId: command.commandId } : {};
-    const { serverUuid } = specification;
-    const address = { serverId, serverUuid, suspended: false, ...commandId };
-    switch (verb) {
-      case 'install':
-        return { ...specification, ...commandId, type: 'install_server' };
-      case 'start':
-        return { ...specification, ...commandId, type: 'start_server' };
-      case 'restart':
-        return { ...specification, ...commandId, type: 'restart_server' };
-      case 'stop':
-        return { ...address, type: 'stop_server', timeoutSeconds: command.timeoutSeconds };
-      case 'kill':
-        // Documented agents know no kill; asking them to stop is the most that can be said.
-        return { ...address, type: hasResults ? 'kill_server' : 'stop_server' };
-    }
   }
-}
 
-/** Without it the game would run, without the address that its players know. */
-function requireNetworks(message: PanelMessage, hasNetworks: boolean): void {
-  if (hasNetworks || !('network' in message) || !message.network) return;
-  throw new AppError(
-    'agent.rejected',
-    'The agent of this node is too old for servers with an address of their own: update it.',
-  );
-}
-
-/** An agent drops what is too long for it and says nothing: values can make a command longer than any template. */
-function requireAcceptable(message: PanelMessage): void {
-  const issue = PanelMessage.safeParse(message).error?.issues[0];
-  const isTooLarge = Buffer.byteLength(JSON.stringify(message)) > PANEL_FRAME_MAX_BYTES;
-  if (!issue && !isTooLarge) return;
-  const problem = issue ? `${issue.path.join('.')}: ${issue.message}` : 'together they are too long';
-  throw new AppError('server.variable_invalid', `The values of the variables do not fit: ${problem}`);
+  async function prepare({ nodeId, ...wanted }: PowerOrder, commandId: string): Promise<Command> {
+    const { specification, updatedAt } = await specifications.dated(wanted.serverId);
+    const hasResults = agents.hasCapability(nodeId, Capability.commandResults);
+    const message = commandMessage({ ...wanted, specification, hasResults, commandId });
+    requireAcceptable(message);
+    requireNetworks(message, agents.hasCapability(nodeId, Capability.networks));
+    return { commandId, message, specifiedAt: updatedAt };
+  }
 }
 
 function auditEntry(
@@ -158,11 +153,7 @@ function auditEntry(
 }
 
 /** As it was, but for what somebody else has done to it meanwhile. */
-function takeBack(
-  server: ServerState,
-  { before, after }: { before: ServerState; after: ServerState },
-  commandId: string,
-): ServerState | null {
+function takeBack(server: ServerState, { before, after }: Taken, commandId: string): ServerState | null {
   const isOurs = after.activeCommandId === commandId && server.activeCommandId === commandId;
   const { suspendedAt, suspendedByUserId, suspensionReason, deletionRequestedAt } = server;
   return isOurs ? { ...before, suspendedAt, suspendedByUserId, suspensionReason, deletionRequestedAt } : null;

@@ -36,7 +36,9 @@ export function createServerChanges({
         // The node before the server, as everywhere: two orders would be a deadlock one day.
         const namesResources = RESOURCES.some((name) => input[name] !== undefined);
         const node = namesResources ? await lockNode(transaction, nodeId) : null;
-        const server = await lockServer(transaction, serverId, nodeId);
+        const server = await lockServer(transaction, serverId);
+        // Given to another node this very moment.
+        if (node && server.nodeId !== node.id) throw new AppError('server.busy');
         checkSettings(actor, server, input);
         const changes = auditChanges<Record<string, unknown>>(server, columns(input));
         if (Object.keys(changes.after).length === 0) return false;
@@ -69,10 +71,10 @@ const RESOURCES = ['allocatedMemoryMb', 'allocatedCpuCores', 'allocatedDiskMb'] 
 
 type LockedServer = Awaited<ReturnType<typeof lockServer>>;
 
-async function lockServer(transaction: Prisma.TransactionClient, serverId: string, nodeId: string) {
+async function lockServer(transaction: Prisma.TransactionClient, serverId: string) {
   await transaction.$queryRaw`SELECT FROM "Server" WHERE "id" = ${serverId} FOR UPDATE`;
-  const server = await transaction.server.findFirst({
-    where: { id: serverId, nodeId },
+  const server = await transaction.server.findUnique({
+    where: { id: serverId },
     include: { template: true },
   });
   if (!server) throw new AppError('server.not_found');

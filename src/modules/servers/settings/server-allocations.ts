@@ -24,6 +24,7 @@ type Transaction = Prisma.TransactionClient;
 
 interface LockedServer {
   name: string;
+  nodeId: string;
   networkMode: string;
 }
 
@@ -72,6 +73,7 @@ export function createServerAllocations({
         await transaction.allocation.delete({
           where: { serverId_containerPort: { serverId, containerPort } },
         });
+        await touch(transaction, serverId);
         const { hostPort } = allocation;
         await record(transaction, actor, server, serverId, 'allocation.delete', { containerPort, hostPort });
       });
@@ -128,6 +130,7 @@ async function add(
     data: { ...choice, isPrimary: false, nodeId, serverId },
     select: SHOWN,
   });
+  await touch(transaction, serverId);
   const ports = { containerPort, hostPort: allocation.hostPort };
   await record(transaction, actor, server, serverId, 'allocation.create', ports);
   return allocation;
@@ -140,13 +143,24 @@ async function lockStopped(
   nodeId: string,
 ): Promise<LockedServer> {
   const [server] = await transaction.$queryRaw<(LockedServer & { isDown: boolean; isFree: boolean })[]>`
-    SELECT "name", "networkMode", "status" IN ('stopped', 'crashed') AS "isDown",
+    SELECT "name", "nodeId", "networkMode", "status" IN ('stopped', 'crashed') AS "isDown",
       ("activeAction" IS NULL OR "activeActionExpiresAt" <= now()) AS "isFree"
-    FROM "Server" WHERE "id" = ${serverId} AND "nodeId" = ${nodeId} FOR UPDATE`;
+    FROM "Server" WHERE "id" = ${serverId} FOR UPDATE`;
   if (!server) throw new AppError('server.not_found');
+  // Given to another node this very moment.
+  if (server.nodeId !== nodeId) throw new AppError('server.busy');
   if (!server.isDown) throw new AppError('server.not_stopped');
   if (!server.isFree) throw new AppError('server.busy');
   return server;
+}
+
+/** Whoever is about to start the server with the ports that it had looks again. */
+async function touch(transaction: Transaction, serverId: string): Promise<void> {
+  await transaction.server.update({
+    where: { id: serverId },
+    data: { updatedAt: new Date() },
+    select: { id: true },
+  });
 }
 
 async function find(transaction: Transaction, serverId: string, containerPort: number): Promise<Allocation> {
