@@ -129,6 +129,8 @@ case $command in
     up_base_image
     up_game_image
     up_mariadb
+    # Public keys are checked against those of OpenSSH.
+    need ssh-keygen openssh-client
     echo "TEST_GAME_IMAGE=$game_image"
     echo "TEST_MYSQL_URL=$mysql_url"
     ;;
