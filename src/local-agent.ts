@@ -26,6 +26,8 @@ const RESTART_DELAY_MS = 1000;
 const RESTART_DELAY_MAX_MS = 60_000;
 /** An agent that ran so long was well: the next restart is quick again. */
 const HEALTHY_MS = 60_000;
+/** Longer than an agent needs to connect with a secret that it was just given. */
+const CUT_OFF_AFTER_MS = 10_000;
 const STOP_TIMEOUT_MS = 10_000;
 /** Higher than any process number. */
 const NO_PID = 2 ** 31 - 1;
@@ -54,6 +56,10 @@ export interface LocalAgentOptions {
   panelUrl: string;
   nodeId: string;
   nodeSecret: string;
+  /** What it is now, because it can be replaced at any time; null when it cannot be read. */
+  readNodeSecret(): Promise<string | null>;
+  /** Whether the node's agent is connected. */
+  isConnected(): boolean;
   environment: NodeJS.ProcessEnv;
   log: Log;
 }
@@ -67,11 +73,35 @@ export interface LocalAgent {
  * Keeps one agent running for the node of this machine. It is a process of its own that outlives a killed panel:
  * one that still runs is taken over, unless it was started with other settings or another version, and then replaced.
  */
-export function startLocalAgent(options: LocalAgentOptions): LocalAgent {
-  const { directory, log } = options;
+export function startLocalAgent(startOptions: LocalAgentOptions): LocalAgent {
+  const { directory, log } = startOptions;
+  let options = startOptions;
   const stopping = new AbortController();
   mkdirSync(directory, { recursive: true });
   let agent = readLock(directory);
+
+  async function refreshSecret(): Promise<{ isNew: boolean }> {
+    const known = options.nodeSecret;
+    const nodeSecret = (await options.readNodeSecret().catch(() => null)) ?? known;
+    options = { ...options, nodeSecret };
+    return { isNew: nodeSecret !== known };
+  }
+
+  /** An agent that was away when the secret was replaced never got the new one: it ends, and the next is given it. */
+  async function endIfCutOff(running: ProcessIdentity): Promise<void> {
+    if (!(await refreshSecret()).isNew) return;
+    log.info({ pid: running.pid }, 'replacing the local agent: it does not have the new secret of its node');
+    await end(running, log);
+  }
+
+  async function untilEnded(running: ProcessIdentity): Promise<void> {
+    let lastConnectedAt = Date.now();
+    while (isProcessAlive(running) && !stopping.signal.aborted) {
+      await delay(WATCH_INTERVAL_MS, null, { signal: stopping.signal }).catch(() => {});
+      if (options.isConnected()) lastConnectedAt = Date.now();
+      if (Date.now() - lastConnectedAt > CUT_OFF_AFTER_MS) await endIfCutOff(running);
+    }
+  }
 
   async function watch(): Promise<void> {
     if (agent && isOutdated(options)) {
@@ -83,7 +113,7 @@ export function startLocalAgent(options: LocalAgentOptions): LocalAgent {
     while (!stopping.signal.aborted) {
       const startedAt = Date.now();
       agent ??= readLock(directory) ?? launch(options);
-      await untilEnded(agent, stopping.signal);
+      await untilEnded(agent);
       if (stopping.signal.aborted) return;
       if (Date.now() - startedAt > HEALTHY_MS) restartDelayMs = RESTART_DELAY_MS;
       log.warn(
@@ -93,6 +123,7 @@ export function startLocalAgent(options: LocalAgentOptions): LocalAgent {
       agent = null;
       await delay(restartDelayMs, null, { signal: stopping.signal }).catch(() => {});
       restartDelayMs = Math.min(restartDelayMs * 2, RESTART_DELAY_MAX_MS);
+      await refreshSecret();
     }
   }
   const watching = watch().catch((error: unknown) => {
@@ -157,12 +188,6 @@ function readLock(directory: string): ProcessIdentity | null {
     return Number.isInteger(holder.pid) && holder.pid > 0 && isProcessAlive(holder) ? holder : null;
   } catch {
     return null;
-  }
-}
-
-async function untilEnded(agent: ProcessIdentity, signal: AbortSignal): Promise<void> {
-  while (isProcessAlive(agent) && !signal.aborted) {
-    await delay(WATCH_INTERVAL_MS, null, { signal }).catch(() => {});
   }
 }
 

@@ -82,6 +82,8 @@ export async function startPanel(options: PanelOptions): Promise<StartedPanel> {
       panelUrl,
       nodeId: localNode.id,
       nodeSecret: localNodeSecret,
+      readNodeSecret: () => context.nodes.readSecret(localNode.id),
+      isConnected: () => context.agents.isConnected(localNode.id),
       environment: process.env,
       log,
     });

@@ -2,13 +2,14 @@ import { randomBytes } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 import path from 'node:path';
 import type { Prisma, PrismaClient } from '../generated/prisma/client.js';
+import { emailKeyOf } from '../lib/account-fields.js';
+import { ADMINISTRATOR_ROLE, REGISTERED_ROLE } from '../lib/built-in-roles.js';
 import { isUniqueViolation } from '../lib/database-errors.js';
 import type { Log } from '../lib/log.js';
 import type { Passwords } from '../lib/passwords.js';
 import type { Permission } from '../lib/permissions.js';
 import { createToken, type Secrets } from '../lib/secrets.js';
 
-const ADMINISTRATOR_ROLE = 'Administrator';
 const ADMINISTRATOR_USERNAME = 'admin';
 const GENERATED_PASSWORD_BYTES = 15;
 const LOCAL_LOCATION = 'local';
@@ -32,7 +33,7 @@ const ROLES: { name: string; description: string; permissions: (Permission | '*'
       'activity.read',
     ],
   },
-  { name: 'User', description: 'Works on own servers and on shared ones.', permissions: [] },
+  { name: REGISTERED_ROLE, description: 'Works on own servers and on shared ones.', permissions: [] },
 ];
 
 /** This machine as a node. */
@@ -109,7 +110,7 @@ async function seedAdmin({ prisma, passwords, admin, log }: SeedOptions): Promis
     await prisma.user.create({
       data: {
         email: admin.email,
-        emailKey: admin.email.toLowerCase(),
+        emailKey: emailKeyOf(admin.email),
         username: ADMINISTRATOR_USERNAME,
         usernameKey: ADMINISTRATOR_USERNAME,
         passwordHash: await passwords.hash(password),

@@ -49,7 +49,7 @@ export async function admit(
   try {
     await presence.arriving(nodeId, { runtime, agentVersion, capabilities });
     if (socket.readyState !== socket.OPEN) return null;
-    const redeemed = await redeem(nodes, credentials);
+    const redeemed = await redeem(nodes, credentials, claim.origin);
     if (redeemed === null) return reject(applicant);
     const { secret, secretVersion } = redeemed;
     const { valve } = applicant;

@@ -1,4 +1,5 @@
 import type { Context } from '../context.js';
+import type { Origin } from '../lib/actor.js';
 import { isSameSecret } from '../lib/secrets.js';
 import type { AgentCredential } from '../modules/nodes/enrolment.js';
 import { type AgentMessageOf, Capability, type PanelMessageOf } from '../protocol/agent-messages.js';
@@ -9,6 +10,8 @@ export interface Claim {
   nodeId: string;
   token: string;
   credential: AgentCredential;
+  /** From where it came, for the audit log. */
+  origin: Origin;
 }
 
 /** Every credential of a handshake that is good for the claimed node; null when one of them is not. */
@@ -33,6 +36,7 @@ export interface Redeemed {
 export async function redeem(
   nodes: Context['nodes'],
   credentials: readonly AgentCredential[],
+  origin: Origin,
 ): Promise<Redeemed | null> {
   const versions = new Set<string>();
   let secret: string | undefined;
@@ -41,7 +45,7 @@ export async function redeem(
       versions.add(credential.secretVersion);
       continue;
     }
-    const exchanged = await nodes.redeemDeploymentToken(credential.tokenId);
+    const exchanged = await nodes.redeemDeploymentToken(credential.tokenId, origin);
     if (exchanged === null) return null;
     versions.add(exchanged.secretVersion);
     secret = exchanged.secret;

@@ -2,6 +2,7 @@ import type { IncomingMessage } from 'node:http';
 import type { Duplex } from 'node:stream';
 import { type WebSocket, WebSocketServer } from 'ws';
 import type { Context } from '../context.js';
+import { createClientAddress } from '../lib/client-address.js';
 import { AppError } from '../lib/errors.js';
 import { refuseUpgrade } from '../lib/refuse-upgrade.js';
 import { closeAll } from '../lib/web-sockets.js';
@@ -35,6 +36,7 @@ export function createAgentDoor(context: Context): AgentDoor {
   });
   const handlers = createAgentHandlers(context);
   const presence = createPresence(context);
+  const addressOf = createClientAddress(context.config.TRUST_PROXY);
   const sessions = new Map<WebSocket, AgentSession>();
   const watch = startWatch(context, () => {
     for (const session of sessions.values()) session.checkLiveness();
@@ -78,7 +80,8 @@ export function createAgentDoor(context: Context): AgentDoor {
       if (isClosing) throw new AppError('panel.stopping');
       if (socket.destroyed) return releasePlace();
       sockets.handleUpgrade(request, socket, head, (webSocket) => {
-        open(webSocket, { nodeId, token, credential }, releasePlace);
+        const origin = { ipAddress: addressOf(request), userAgent: request.headers['user-agent'] };
+        open(webSocket, { nodeId, token, credential, origin }, releasePlace);
       });
       socket.once('close', releasePlace);
     } catch (error) {

@@ -40,12 +40,12 @@ export function authenticateRequests(app: FastifyInstance, auth: Pick<Auth, 'aut
 
 /** Who sends a request, found out once however many ask. Throws `auth.required` and `auth.invalid_token`. */
 export function identify(auth: Pick<Auth, 'authenticate'>, request: FastifyRequest): Promise<UserActor> {
-  request.identity ??= (async () => auth.authenticate(bearerToken(request), requestClient(request)))();
+  request.identity ??= (async () => auth.authenticate(bearerToken(request), requestOrigin(request)))();
   return request.identity;
 }
 
 /** Where a request came from. */
-export function requestClient({ ip, headers }: FastifyRequest): Origin {
+export function requestOrigin({ ip, headers }: FastifyRequest): Origin {
   return { ipAddress: ip, userAgent: headers['user-agent'] };
 }
 

@@ -1,4 +1,6 @@
 import { z } from 'zod';
+import { isUniqueViolation } from './database-errors.js';
+import { AppError } from './errors.js';
 
 const EMAIL_MAX_LENGTH = 254;
 const PASSWORD_MIN_LENGTH = 8;
@@ -6,6 +8,9 @@ const PASSWORD_MAX_LENGTH = 128;
 
 /** As it is shown and mailed to; two that differ in case only are the same account's. */
 export const Email = z.string().trim().normalize('NFC').max(EMAIL_MAX_LENGTH).pipe(z.email());
+
+/** One that an account is looked up by. */
+export const GivenEmail = z.string().trim().min(1).max(EMAIL_MAX_LENGTH);
 
 export const Username = z
   .string()
@@ -32,4 +37,11 @@ export function emailKeyOf(email: string): string {
 
 export function usernameKeyOf(username: string): string {
   return username.toLowerCase();
+}
+
+/** For what an insert or update of an account failed of: `auth.email_taken`, `auth.username_taken`, or the error itself. */
+export function rethrowTaken(error: unknown): never {
+  if (isUniqueViolation(error, 'User_emailKey_key')) throw new AppError('auth.email_taken');
+  if (isUniqueViolation(error, 'User_usernameKey_key')) throw new AppError('auth.username_taken');
+  throw error;
 }

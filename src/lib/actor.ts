@@ -34,7 +34,7 @@ export interface SystemActor {
 export const SYSTEM_ACTOR: SystemActor = { kind: 'system' };
 
 /** Of the session or API key: no two have the same. */
-export function credentialId({ credential }: UserActor): string {
+export function credentialId({ credential }: Pick<UserActor, 'credential'>): string {
   return credential.kind === 'session' ? credential.sessionId : credential.apiKeyId;
 }
 

@@ -1,10 +1,5 @@
 import { AppError } from './errors.js';
-
-/** A transaction of Prisma. */
-export interface AdministratorsTransaction {
-  $executeRawUnsafe(statement: string, ...values: unknown[]): PromiseLike<unknown>;
-  $queryRawUnsafe<Result>(statement: string, ...values: unknown[]): PromiseLike<Result>;
-}
+import type { PrismaTransaction } from './transaction.js';
 
 /** Any number that no other advisory lock has. */
 const LOCK = 7_306_001;
@@ -19,17 +14,16 @@ const FIND = `
  * Until the transaction ends nobody else may take an administrator away: two who go at once, each because the other
  * is still there, would leave none. Comes before any row is locked, or two transactions could wait for each other.
  */
-export async function lockAdministrators(transaction: AdministratorsTransaction): Promise<void> {
+export async function lockAdministrators(transaction: PrismaTransaction): Promise<void> {
   await transaction.$executeRawUnsafe('SELECT pg_advisory_xact_lock($1::bigint)', LOCK);
 }
 
-/** Whether the user is active and has a role with `*`, as the transaction sees it now. */
-export async function isAdministrator(
-  transaction: AdministratorsTransaction,
+/** Throws `user.last_administrator` if the user is the only one who may do everything. */
+export async function requireNotLastAdministrator(
+  transaction: PrismaTransaction,
   userId: string,
-): Promise<boolean> {
-  const rows = await transaction.$queryRawUnsafe<unknown[]>(`${FIND} AND u."id" = $1 LIMIT 1`, userId);
-  return rows.length > 0;
+): Promise<void> {
+  if (await isAdministrator(transaction, userId)) await requireAnotherAdministrator(transaction, userId);
 }
 
 /**
@@ -37,9 +31,15 @@ export async function isAdministrator(
  * @param exceptUserId Who goes. Whether he is an administrator at all is the caller's question.
  */
 export async function requireAnotherAdministrator(
-  transaction: AdministratorsTransaction,
+  transaction: PrismaTransaction,
   exceptUserId: string,
 ): Promise<void> {
   const rows = await transaction.$queryRawUnsafe<unknown[]>(`${FIND} AND u."id" <> $1 LIMIT 1`, exceptUserId);
   if (rows.length === 0) throw new AppError('user.last_administrator');
+}
+
+/** Whether the user is active and has a role with `*`, as the transaction sees it now. */
+async function isAdministrator(transaction: PrismaTransaction, userId: string): Promise<boolean> {
+  const rows = await transaction.$queryRawUnsafe<unknown[]>(`${FIND} AND u."id" = $1 LIMIT 1`, userId);
+  return rows.length > 0;
 }

@@ -1,5 +1,6 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { Actor, Origin } from './actor.js';
+import { execute, type SqlTransaction } from './transaction.js';
 
 export interface AuditEntry {
   /** `server.start`, `role.update`, … */
@@ -20,11 +21,6 @@ export interface AuditSubject {
   origin: Origin;
 }
 
-/** A transaction, of Prisma or of `pg`. */
-export type AuditTransaction =
-  | { $executeRawUnsafe(statement: string, ...values: unknown[]): PromiseLike<unknown> }
-  | { query(statement: string, values: unknown[]): Promise<unknown> };
-
 const ADDRESS_MAX_LENGTH = 64;
 const USER_AGENT_MAX_LENGTH = 256;
 const TEXT_MAX_LENGTH = 500;
@@ -37,12 +33,12 @@ const INSERT = `
 
 /** Writes who did what, as part of the transaction that does it: one is never there without the other. */
 export async function recordAudit(
-  transaction: AuditTransaction,
+  transaction: SqlTransaction,
   who: Actor | AuditSubject,
   entry: AuditEntry,
 ): Promise<void> {
   const { userId, username, apiKeyId, origin } = identify(who);
-  const values = [
+  await execute(transaction, INSERT, [
     userId,
     username,
     apiKeyId,
@@ -53,9 +49,7 @@ export async function recordAudit(
     JSON.stringify(entry.metadata ?? {}),
     cut(origin?.ipAddress, ADDRESS_MAX_LENGTH),
     cut(origin?.userAgent, USER_AGENT_MAX_LENGTH),
-  ];
-  if ('query' in transaction) await transaction.query(INSERT, values);
-  else await transaction.$executeRawUnsafe(INSERT, ...values);
+  ]);
 }
 
 /**

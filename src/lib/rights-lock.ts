@@ -1,13 +1,11 @@
 import { type Actor, credentialId } from './actor.js';
-import { type AdministratorsTransaction, lockAdministrators } from './administrators.js';
+import { lockAdministrators } from './administrators.js';
 import { AppError } from './errors.js';
+import { ROLE_PERMISSIONS } from './role-permissions.js';
+import type { PrismaTransaction } from './transaction.js';
 
 const CURRENT_RIGHTS = `
-  SELECT ARRAY(
-    SELECT DISTINCT unnest(r."permissions")
-    FROM "UserRole" ur JOIN "Role" r ON r."id" = ur."roleId"
-    WHERE ur."userId" = u."id"
-  ) AS "permissions"
+  SELECT ${ROLE_PERMISSIONS} AS "permissions"
   FROM "User" u WHERE u."id" = $1 AND u."disabledAt" IS NULL AND (
     EXISTS (SELECT FROM "Session" s WHERE s."id" = $2 AND s."userId" = u."id" AND s."revokedAt" IS NULL)
     OR EXISTS (SELECT FROM "ApiKey" k WHERE k."id" = $2 AND k."userId" = u."id"))`;
@@ -18,7 +16,7 @@ const CURRENT_RIGHTS = `
  * his request came. Throws `auth.invalid_token` when his account, or the session or API key that he asks with, has
  * ended.
  */
-export async function lockRights(transaction: AdministratorsTransaction, actor: Actor): Promise<Actor> {
+export async function lockRights(transaction: PrismaTransaction, actor: Actor): Promise<Actor> {
   await lockAdministrators(transaction);
   if (actor.kind === 'system') return actor;
   const [user] = await transaction.$queryRawUnsafe<{ permissions: string[] }[]>(

@@ -7,9 +7,13 @@ export const INT4_MAX = 2_147_483_647;
 const PAGE_MAX = 1_000_000;
 const LIMIT_DEFAULT = 20;
 const LIMIT_MAX = 100;
+const SEARCH_MAX_LENGTH = 100;
 
 /** An id as it comes in: whatever it is, one that does not exist is 404. */
 export const Id = z.string().min(1).max(64);
+
+export const ServerParams = z.object({ serverId: Id });
+export const NodeParams = z.object({ nodeId: Id });
 
 /** What people call things. */
 export const Name = z
@@ -38,6 +42,8 @@ export function wholeNumber({ min = 0, max = INT4_MAX }: { min?: number; max?: n
   return z.int().min(min).max(max);
 }
 
+export const Port = wholeNumber({ min: 1, max: 65_535 });
+
 /** A whole number in a query string: digits and nothing else. */
 export function queryInteger({ min, max }: { min: number; max: number }) {
   return z
@@ -54,6 +60,9 @@ export const PageQuery = z.object({
   limit: queryInteger({ min: 1, max: LIMIT_MAX }).default(LIMIT_DEFAULT),
 });
 export type PageQuery = z.output<typeof PageQuery>;
+
+/** What a list is searched for. */
+export const Search = z.string().trim().max(SEARCH_MAX_LENGTH);
 
 const Pagination = z.object({
   page: z.int(),

@@ -6,8 +6,8 @@ export const BUILT_IN_VARIABLES = ['MEMORY', 'MEMORY_MB', 'PORT', 'SERVER_ID', '
 
 const NAME = '[A-Za-z_][A-Za-z0-9_]{0,63}';
 const PLACEHOLDER = new RegExp(`\\{\\{\\s*(${NAME})\\s*\\}\\}`, 'g');
-/** What variables, and so environment variables of servers, can be called. */
-export const VARIABLE_NAME = new RegExp(`^${NAME}$`);
+/** What variables, and so environment variables of servers, can be called. One name is special to JavaScript. */
+export const VARIABLE_NAME = new RegExp(`^(?!__proto__$)${NAME}$`);
 const SHELLS = new Set(['sh', 'bash', 'dash', 'ash', 'zsh', 'ksh', 'ksh93', 'mksh', 'fish', 'csh', 'tcsh']);
 /** Options of shells that take the next word. */
 const WITH_WORD = /^(?:[-+][A-Za-z]*[oO]|--rcfile|--init-file)$/;

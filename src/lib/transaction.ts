@@ -1,6 +1,27 @@
 import type { Pool, PoolClient } from 'pg';
 import { isDatabaseUnavailable } from './database-errors.js';
 
+/** A transaction of Prisma, to code that does not know the tables. */
+export interface PrismaTransaction {
+  $executeRawUnsafe(statement: string, ...values: unknown[]): PromiseLike<unknown>;
+  $queryRawUnsafe<Result>(statement: string, ...values: unknown[]): PromiseLike<Result>;
+}
+
+/** A transaction, of Prisma or of `pg`. */
+export type SqlTransaction =
+  | Pick<PrismaTransaction, '$executeRawUnsafe'>
+  | { query(statement: string, values: unknown[]): Promise<unknown> };
+
+/** Runs a statement in whichever of the two it is. */
+export async function execute(
+  transaction: SqlTransaction,
+  statement: string,
+  values: unknown[],
+): Promise<void> {
+  if ('query' in transaction) await transaction.query(statement, values);
+  else await transaction.$executeRawUnsafe(statement, ...values);
+}
+
 /** Runs the work in one transaction: committed when it resolves, rolled back when it rejects. */
 export async function inTransaction<Result>(
   pool: Pool,

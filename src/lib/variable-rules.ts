@@ -1,10 +1,12 @@
 import { isIP, isIPv4, isIPv6 } from 'node:net';
-import { checkPattern, parsePattern } from './variable-pattern.js';
+import { own } from './own.js';
+import { checkPattern, type Patience, parsePattern } from './variable-pattern.js';
 
 export interface RuleSubject {
   value: string;
   /** The variable is a number by another of its rules: then sizes are those of the number. */
   isNumber: boolean;
+  patience: Patience;
 }
 
 export interface Rule {
@@ -64,11 +66,11 @@ const RULES_WITH_VALUE: Readonly<Record<string, RuleMaker>> = {
   },
   regex: (kind, argument) => {
     const pattern = parsePattern(kind, argument);
-    return ({ value }) => checkPattern(pattern, true, value);
+    return (subject) => checkPattern(pattern, true, subject);
   },
   not_regex: (kind, argument) => {
     const pattern = parsePattern(kind, argument);
-    return ({ value }) => checkPattern(pattern, false, value);
+    return (subject) => checkPattern(pattern, false, subject);
   },
   min: (kind, argument) => checkSize({ min: readNumber(kind, argument) }),
   max: (kind, argument) => checkSize({ max: readNumber(kind, argument) }),
@@ -159,9 +161,4 @@ function splitList(text: string): string[] {
 function isUrl(value: string): boolean {
   if (!/^[a-z][a-z0-9+.-]*:\/\/[^\s/]/i.test(value)) return false;
   return URL.canParse(value);
-}
-
-/** A rule may be called `constructor`, which every object has. */
-function own<Value>(values: Readonly<Record<string, Value>>, name: string): Value | undefined {
-  return Object.hasOwn(values, name) ? values[name] : undefined;
 }

@@ -10,7 +10,7 @@ export interface Viewable {
 
 /**
  * What of a server an actor may watch. Asked for by name, events that it may not see are `permission.denied`; left
- * out, it is given those that it may. Errors: as `ServerAccess.authorise`.
+ * out, it is given those that it may. Throws as `ServerAccess.authorise`.
  */
 export async function findViewable(
   access: ServerAccess,

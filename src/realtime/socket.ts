@@ -134,7 +134,7 @@ export function createClientDoor(context: ClientDoorContext): ClientDoor {
   };
 }
 
-/** Errors: `request.invalid`, `auth.invalid_token`. */
+/** Throws `request.invalid`, `auth.invalid_token`. */
 function readToken(request: IncomingMessage): string | undefined {
   const tokens = new URL(request.url ?? '', 'http://panel').searchParams.getAll('token');
   if (tokens.length > 1) throw new AppError('request.invalid', 'Give one token.');

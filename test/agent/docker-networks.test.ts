@@ -116,6 +116,21 @@ describeDocker('networks in which servers have their own addresses', { timeout: 
     await server.exited;
   });
 
+  test('what is left of an earlier pool with other addresses makes room, unless something is still in it', async () => {
+    const network = makeNetwork();
+    const later = { ...network, cidr: '10.198.7.0/24', gateway: null, ipAddress: '10.198.7.5' };
+    const { runtime } = await createNode();
+    const tenant = await makePlan('read -r _', { network });
+    await runtime.start(tenant, record());
+    const plan = await makePlan('hostname -i', { network: later });
+    await expect(runtime.start(plan, record())).rejects.toMatchObject({ code: 'network.mismatch' });
+    await runtime.remove(tenant.uuid);
+    const output = record();
+    const server = await runtime.start(plan, output);
+    await server.exited;
+    expect(output.lines.join()).toContain('10.198.7.5');
+  });
+
   test.each<[string, Partial<ServerNetwork>]>([
     ['the engine’s own', { name: 'bridge' }],
     ['one that is none', { name: '../x' }],

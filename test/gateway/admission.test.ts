@@ -111,6 +111,10 @@ test('a deployment token is exchanged for the secret once', async () => {
   const agent = await panel.connect({ nodeId: node.id, token });
   expect(await agent.next('node_handshake_response')).toMatchObject({ secret: node.secret });
   await agent.disconnect();
+  const where = { action: 'deployment_token.redeem', resourceId: node.id };
+  expect(await panel.context.database.prisma.auditLog.findMany({ where })).toMatchObject([
+    { userId: null, ipAddress: '127.0.0.1', metadata: { nodeName: expect.any(String) } },
+  ]);
   expect(await refusedUpgrade(panel.port, `/ws?nodeId=${node.id}&token=${token}`)).toBe(401);
   const withSecret = await panel.connect({ nodeId: node.id, token: node.secret });
   expect(await withSecret.next('node_handshake_response')).not.toHaveProperty('secret');
@@ -142,15 +146,13 @@ test('a token that was not exchanged yet is good for another try', async () => {
 
 test('a newer connection of a node takes the place of the older, which is closed with 4409', async () => {
   const node = await panel.createNode();
-  const older = await panel.connect({ nodeId: node.id, token: node.secret });
-  await older.next('node_handshake_response');
+  const older = await panel.connectAgent(node);
   // One that is not admitted does not push anybody out.
   const impostor = await panel.connect({ nodeId: node.id, token: node.secret, handshake: { nodeId: 'x' } });
   await impostor.closed();
   older.send({ type: 'still_here' });
   await older.next('error');
-  const newer = await panel.connect({ nodeId: node.id, token: node.secret });
-  await newer.next('node_handshake_response');
+  const newer = await panel.connectAgent(node);
   expect(await older.closed()).toMatchObject({ code: 4409 });
   newer.send({ type: 'still_here' });
   await newer.next('error');
@@ -178,8 +180,7 @@ test('an address has so many connections that are not admitted, and no more', as
 test('a panel that shuts down sends its agents away with 1001', async () => {
   const own = await startPanelWithDoors();
   const node = await own.createNode();
-  const agent = await own.connect({ nodeId: node.id, token: node.secret });
-  await agent.next('node_handshake_response');
+  const agent = await own.connectAgent(node);
   await own.sockets.close();
   expect(await agent.closed()).toMatchObject({ code: 1001 });
   expect(await refusedUpgrade(own.port, `/ws?nodeId=${node.id}&token=${node.secret}`)).toBe(503);

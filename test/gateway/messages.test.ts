@@ -23,8 +23,7 @@ beforeEach(async () => {
   lines.length = 0;
   changes.length = 0;
   node = await panel.createNode();
-  agent = await panel.connect({ nodeId: node.id, token: node.secret });
-  await agent.next('node_handshake_response');
+  agent = await panel.connectAgent(node);
 });
 
 afterEach(() => agent.disconnect());

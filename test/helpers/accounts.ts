@@ -1,4 +1,5 @@
 import { generate } from 'otplib';
+import { expect } from 'vitest';
 import type { Answer, Panel, TestUser } from './panel.js';
 
 const STEP_SECONDS = 30;
@@ -35,6 +36,18 @@ export async function createApiKey(
   return answer.body.data as { id: string; key: string; prefix: string };
 }
 
+/** Of a route for managing the account that one is signed in to. */
+export async function expectSessionOnly(
+  panel: Pick<Panel, 'call' | 'post' | 'createUser'>,
+  [method, url, body]: readonly [method: string, url: string, body?: unknown],
+): Promise<void> {
+  expect(await panel.call(method, url, body)).toMatchObject({ status: 401, body: { code: 'auth.required' } });
+  const { token } = await panel.createUser();
+  const { key } = await createApiKey(panel, token);
+  const refused = { status: 403, body: { code: 'auth.session_required' } };
+  expect(await panel.call(method, url, body, key)).toMatchObject(refused);
+}
+
 /** The actions of the audit log that are about an account or done by it, oldest first. */
 export async function accountAudit(panel: Panel, userId: string): Promise<string[]> {
   const rows = await panel.context.database.prisma.auditLog.findMany({
@@ -43,6 +56,21 @@ export async function accountAudit(panel: Panel, userId: string): Promise<string
     select: { action: true },
   });
   return rows.map(({ action }) => action);
+}
+
+/**
+ * So many requests, a dozen at a time: all at once they would wait for one account's lock longer than a slow machine
+ * lets a transaction wait.
+ */
+export async function askInWaves(count: number, ask: (index: number) => Promise<Answer>): Promise<Answer[]> {
+  const answers: Answer[] = [];
+  while (answers.length < count) {
+    const wave = Array.from({ length: Math.min(12, count - answers.length) }, (_, index) =>
+      ask(answers.length + index),
+    );
+    answers.push(...(await Promise.all(wave)));
+  }
+  return answers;
 }
 
 export function statusesOf(answers: readonly Answer[]): number[] {

@@ -33,6 +33,8 @@ export interface TestEngine {
   login(credentials: Credentials): Promise<EngineSession>;
   hasDatabase(name: string): Promise<boolean>;
   hasUser(username: string): Promise<boolean>;
+  /** The database of the name is somebody else's now, as on another server. */
+  giveAway(account: Credentials): Promise<void>;
   quote(name: string): string;
 }
 
@@ -64,6 +66,11 @@ export function mysqlEngine(): TestEngine {
     hasDatabase: async (name) => (await operate(`SHOW DATABASES WHERE \`Database\` = '${name}'`)).length > 0,
     hasUser: async (username) =>
       (await operate(`SELECT 1 FROM mysql.user WHERE User = '${username}'`)).length > 0,
+    async giveAway({ username }) {
+      for (const { Host: host } of await operate(`SELECT Host FROM mysql.user WHERE User = '${username}'`)) {
+        await operate(`DROP USER '${username}'@'${host}'`);
+      }
+    },
     quote: (name) => escapeId(name, true),
   };
 }
@@ -96,6 +103,8 @@ export async function postgresqlEngine(): Promise<TestEngine & { drop(): Promise
     hasDatabase: async (name) =>
       (await operate(`SELECT 1 FROM pg_database WHERE datname = '${name}'`)).length > 0,
     hasUser: async (role) => (await operate(`SELECT 1 FROM pg_roles WHERE rolname = '${role}'`)).length > 0,
+    giveAway: async ({ name }) =>
+      void (await operate(`ALTER DATABASE ${pg.escapeIdentifier(name)} OWNER TO CURRENT_USER`)),
     quote: (name) => pg.escapeIdentifier(name),
     drop: async () => void (await operate(`DROP ROLE ${username}`)),
   };

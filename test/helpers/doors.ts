@@ -18,6 +18,15 @@ export async function startPanelWithDoors(options?: PanelOptions) {
     ...panel,
     port,
     sockets,
+    /** A node's agent, let in. @param handshake What it says of itself beside what is documented. */
+    async connectAgent(
+      node: { id: string; secret: string },
+      handshake: Record<string, unknown> = {},
+    ): Promise<DocumentedAgent> {
+      const agent = await connectDocumentedAgent({ port, nodeId: node.id, token: node.secret, handshake });
+      await agent.next('node_handshake_response');
+      return agent;
+    },
     connect: (agent: Omit<DocumentedAgentOptions, 'port'>): Promise<DocumentedAgent> =>
       connectDocumentedAgent({ port, ...agent }),
     async close(): Promise<void> {

@@ -67,6 +67,7 @@ test.each([
   ['not_regex:/a|b/|max:3', 'c', null],
   ['regex:#^a/b$#i', 'A/B', null],
   ['regex:/^a$/D', 'a', null],
+  ['regex:/^\\p{Lu}+$/u', 'ÄÖ', null],
 ])('rules %j, value %j → %j', (rules, value, expected) => {
   expect(checkVariable({ name: 'A', rules }, value)).toBe(expected);
 });
@@ -85,6 +86,8 @@ test.each([
   ['regex:/a/x', 'does not know the flags "x"'],
   ['regex:/\\Aa/', 'does not know "\\A"'],
   ['regex:/^[[:alnum:]]+$/', 'does not know "[[:"'],
+  ['regex:/^\\p{L}+$/', 'does not know "\\p"'],
+  ['regex:/^a\\e$/', 'does not know "\\e"'],
   ['not_regex:/a++/', 'the rule "not_regex" is broken'],
 ])('the rule %j is refused: %s', (rules, problem) => {
   expect(() => parseRules(rules)).toThrow(problem);

@@ -1,5 +1,11 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { accountAudit, createApiKey, statusesOf } from '../helpers/accounts.js';
+import {
+  accountAudit,
+  askInWaves,
+  createApiKey,
+  expectSessionOnly,
+  statusesOf,
+} from '../helpers/accounts.js';
 import { eventually } from '../helpers/condition.js';
 import { insertServer } from '../helpers/console.js';
 import { type Panel, startPanel } from '../helpers/panel.js';
@@ -29,13 +35,7 @@ test.each([
   ['DELETE', `${URL}/anything`],
 ])('%s %s is 401 for nobody and 403 for an API key', async (method, url) => {
   const body = method === 'POST' ? { name: 'a key' } : undefined;
-  expect((await panel.call(method, url, body)).status).toBe(401);
-  const user = await panel.createUser();
-  const { key } = await createApiKey(panel, user.token);
-  expect(await panel.call(method, url, body, key)).toMatchObject({
-    status: 403,
-    body: { code: 'auth.session_required' },
-  });
+  await expectSessionOnly(panel, [method, url, body]);
 });
 
 describe('POST /api/auth/api-keys', () => {
@@ -87,10 +87,8 @@ describe('POST /api/auth/api-keys', () => {
 
   test('an account has 50 at most, also when it asks for many at once', async () => {
     const user = await panel.createUser();
-    const answers = await Promise.all(
-      Array.from({ length: 60 }, (_, index) =>
-        (index % 2 ? panel : sibling).post(URL, { name: `key ${index}` }, user.token),
-      ),
+    const answers = await askInWaves(60, (index) =>
+      (index % 2 ? panel : sibling).post(URL, { name: `key ${index}` }, user.token),
     );
     expect(statusesOf(answers)).toEqual([
       ...Array.from({ length: 50 }, () => 201),

@@ -1,5 +1,5 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { accountAudit, createApiKey } from '../helpers/accounts.js';
+import { accountAudit, createApiKey, expectSessionOnly } from '../helpers/accounts.js';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
 let panel: Panel;
@@ -32,13 +32,7 @@ test.each([
   ['DELETE', '/api/auth/sessions'],
   ['DELETE', '/api/auth/sessions/anything'],
 ])('%s %s is 401 for nobody and 403 for an API key', async (method, url) => {
-  expect((await panel.call(method, url)).status).toBe(401);
-  const user = await panel.createUser();
-  const { key } = await createApiKey(panel, user.token);
-  expect(await panel.call(method, url, undefined, key)).toMatchObject({
-    status: 403,
-    body: { code: 'auth.session_required' },
-  });
+  await expectSessionOnly(panel, [method, url]);
 });
 
 describe('GET /api/auth/sessions', () => {

@@ -228,6 +228,26 @@ export function testDatabases(startEngine: () => Promise<TestEngine>): void {
     expect(await engine.hasDatabase(name)).toBe(true);
   });
 
+  test.each(['deleting it', 'deleting its server'])(
+    'on a host that is another than it was, %s leaves the database of that name there alone',
+    async (how) => {
+      const { server, url, database } = await createDatabase();
+      await engine.giveAway(database);
+      if (how === 'deleting it') {
+        expect((await setup.panel.delete(url, setup.owner.token)).status).toBe(200);
+      } else {
+        await setup.panel.context.database.prisma.server.delete({ where: { id: server.id } });
+        await setup.finishPending();
+      }
+      expect(await setup.rows({ id: database.id })).toEqual([]);
+      expect(await engine.hasDatabase(database.name)).toBe(true);
+      expect(await engine.hasUser(database.username)).toBe(false);
+      expect(
+        setup.logged.some((line) => line.includes('may not be ours') && line.includes(database.name)),
+      ).toBe(true);
+    },
+  );
+
   test('a name that somebody takes between the look and the making is 409, and only our user is taken back', async () => {
     const server = await setup.createServer();
     const name = setup.name();

@@ -167,7 +167,9 @@ test('a changed password is tried out before it is stored', async () => {
   const wrong = await panel.put(url, { password: 'not the password' }, administrator.token);
   expect([wrong.status, wrong.body.code]).toEqual([400, 'database_host.unsuitable']);
   expect((await panel.post(`${url}/test`, undefined, administrator.token)).status).toBe(200);
-  expect((await panel.put(url, { host: '127.0.0.1', port: 1 }, administrator.token)).status).toBe(503);
+  const { password } = postgresql;
+  const nowhere = await panel.put(url, { host: '127.0.0.1', port: 1, password }, administrator.token);
+  expect(nowhere.status).toBe(503);
   expect((await panel.get(url, administrator.token)).body.data.port).toBe(postgresql.port);
   const right = await panel.put(url, { password: postgresql.password, name: 'Right' }, administrator.token);
   expect(right.body.data.name).toBe('Right');
@@ -175,6 +177,49 @@ test('a changed password is tried out before it is stored', async () => {
     where: { resourceId: host.id, action: 'database_host.update' },
   });
   expect(audit.metadata).toMatchObject({ after: { name: 'Right', passwordEncrypted: '[hidden]' } });
+});
+
+test('a host that is moved without its password is 400, and nobody there hears the stored one', async () => {
+  let heard = 0;
+  const spy = createServer((socket) => {
+    heard += 1;
+    socket.destroy();
+  });
+  await new Promise<void>((resolve) => spy.listen(0, '127.0.0.1', resolve));
+  const address = spy.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  const host = await createHost(panel, administrator, postgresql);
+  for (const fields of [{ port }, { host: 'localhost', port }, { host: 'localhost' }]) {
+    const answer = await panel.put(`${URL}/${host.id}`, fields, administrator.token);
+    expect([answer.status, answer.body.code]).toEqual([400, 'request.invalid']);
+    expect(answer.body.message).toContain('body.password');
+  }
+  expect(heard).toBe(0);
+  spy.close();
+  const same = { host: postgresql.host, port: postgresql.port, name: `moved ${host.name}` };
+  expect((await panel.put(`${URL}/${host.id}`, same, administrator.token)).status).toBe(200);
+  const withPassword = { host: 'localhost', password: postgresql.password };
+  expect((await panel.put(`${URL}/${host.id}`, withPassword, administrator.token)).status).toBe(200);
+});
+
+test('a host that says a lot is not quoted in full', async () => {
+  const error = (text: string) => Buffer.from(`SERROR\0C08000\0M${text}\0\0`);
+  const talker = createServer((socket) => {
+    const body = error('x'.repeat(50_000));
+    const head = Buffer.alloc(5);
+    head.write('E');
+    head.writeInt32BE(body.length + 4, 1);
+    socket.on('error', () => {});
+    socket.end(Buffer.concat([head, body]));
+  });
+  await new Promise<void>((resolve) => talker.listen(0, '127.0.0.1', resolve));
+  const address = talker.address();
+  const port = typeof address === 'object' && address ? address.port : 0;
+  const [status, , message] = await refusal(postgresql, { host: '127.0.0.1', port });
+  talker.close();
+  expect(status).toBe(503);
+  expect(message).toContain('xxx');
+  expect(message.length).toBeLessThan(1000);
 });
 
 test('a host with databases on it is not deleted: 409', async () => {

@@ -75,4 +75,38 @@ describe('on PostgreSQL only', () => {
     await outside.ended;
     expect(await engine.hasUser(database.username)).toBe(false);
   });
+
+  test('what it has left in other databases, and what others gave it there, does not keep a role', async () => {
+    const { url, database } = await create();
+    const { database: foreign } = await create();
+    for (const name of ['postgres', 'template1']) {
+      const outside = await setup.login({ ...database, name });
+      await outside.query('SELECT lo_create(0)');
+      await outside.end();
+    }
+    const stranger = await setup.login(foreign);
+    await stranger.query('CREATE TABLE trap (id int)');
+    await stranger.query(`GRANT SELECT ON trap TO ${database.username}`);
+    await stranger.query(`GRANT ALL ON DATABASE ${foreign.name} TO ${database.username}`);
+    const guest = await setup.login({ ...database, name: foreign.name });
+    await guest.query('CREATE SCHEMA of_the_guest');
+    await guest.end();
+    await stranger.end();
+    expect((await setup.panel.delete(url, setup.owner.token)).status).toBe(200);
+    expect(await engine.hasUser(database.username)).toBe(false);
+    expect(await setup.rows({ id: database.id })).toEqual([]);
+    const still = await setup.login(foreign);
+    expect(await still.query('SELECT * FROM trap')).toEqual([]);
+    await still.end();
+  });
+
+  test('a database that its owner has made a template is dropped all the same', async () => {
+    const { url, database } = await create();
+    const session = await setup.login(database);
+    await session.query(`ALTER DATABASE ${database.name} IS_TEMPLATE true`);
+    expect((await setup.panel.delete(url, setup.owner.token)).status).toBe(200);
+    expect(await engine.hasDatabase(database.name)).toBe(false);
+    expect(await engine.hasUser(database.username)).toBe(false);
+    expect(await setup.rows({ id: database.id })).toEqual([]);
+  });
 });

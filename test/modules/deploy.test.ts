@@ -20,6 +20,7 @@ import { createDeployments } from '../../src/modules/deploy/service.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import type { TestUser } from '../helpers/panel.js';
 
+const AGENT = { ipAddress: '192.0.2.2', userAgent: undefined };
 let panel: PanelWithDoors;
 let administrator: TestUser;
 let origin: string;
@@ -97,7 +98,7 @@ describe('GET /api/deploy/:token', () => {
     const { node, token: used } = await deployment();
     const credential = await panel.context.nodes.authenticateAgent({ nodeId: node.id, token: used });
     if (credential?.kind !== 'deployment-token') throw new Error('the token was not accepted');
-    await panel.context.nodes.redeemDeploymentToken(credential.tokenId);
+    await panel.context.nodes.redeemDeploymentToken(credential.tokenId, AGENT);
     const { node: late, token: expired } = await deployment();
     await panel.context.database.prisma.deploymentToken.updateMany({
       where: { nodeId: late.id },

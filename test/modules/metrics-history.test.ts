@@ -208,8 +208,7 @@ describe('GET /api/servers/:serverId/stats', () => {
       status: 'running',
       startedAt: new Date(Date.now() - 60_000),
     });
-    const agent = await panel.connect({ nodeId: agentNode.id, token: agentNode.secret });
-    await agent.next('node_handshake_response');
+    const agent = await panel.connectAgent(agentNode);
     const usage = { cpu: 150.126, memoryMb: 400.4, diskUsageMb: 12, networkSent: 5e12, networkReceived: 7 };
     agent.send({ type: 'resource_stats', serverId: running.id, ...usage });
     for (const instance of [panel, other]) {
@@ -289,8 +288,7 @@ describe('GET /api/nodes/:nodeId/stats', () => {
 
   test('has the last health report and how old it is, on every panel', async () => {
     const healthy = await panel.createNode();
-    const agent = await panel.connect({ nodeId: healthy.id, token: healthy.secret });
-    await agent.next('node_handshake_response');
+    const agent = await panel.connectAgent(healthy);
     const report = {
       cpuPercent: 45.25,
       memoryUsageMb: 2048,

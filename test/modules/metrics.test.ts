@@ -11,8 +11,7 @@ let agent: DocumentedAgent;
 beforeAll(async () => {
   panel = await startPanelWithDoors();
   node = await panel.createNode();
-  agent = await panel.connect({ nodeId: node.id, token: node.secret });
-  await agent.next('node_handshake_response');
+  agent = await panel.connectAgent(node);
 });
 
 afterAll(() => panel.close());

@@ -154,8 +154,7 @@ describe('POST /api/nodes/:nodeId/rotate-secret', () => {
   test('tells the agent that can take it, which comes back with the new secret', async () => {
     const node = await panel.createNode();
     const handshake = { capabilities: ['secret-rotation'] };
-    const agent = await panel.connect({ nodeId: node.id, token: node.secret, handshake });
-    await agent.next('node_handshake_response');
+    const agent = await panel.connectAgent(node, handshake);
     const { data } = (await rotate(node.id)).body;
     expect(data.agentUpdated).toBe(true);
     expect(await agent.next('rotate_secret')).toEqual({ type: 'rotate_secret', secret: data.secret });
@@ -182,8 +181,7 @@ describe('POST /api/nodes/:nodeId/rotate-secret', () => {
 
   test('sends away at once an agent that speaks only what is documented', async () => {
     const node = await panel.createNode();
-    const agent = await panel.connect({ nodeId: node.id, token: node.secret });
-    await agent.next('node_handshake_response');
+    const agent = await panel.connectAgent(node);
     expect((await rotate(node.id)).body.data.agentUpdated).toBe(false);
     expect(await agent.closed()).toMatchObject({ code: 4401 });
     expect(agent.received).toEqual([]);
@@ -209,8 +207,7 @@ describe('POST /api/nodes/:nodeId/rotate-secret', () => {
 
   test('cuts off an agent that does not answer the closing', async () => {
     const node = await panel.createNode();
-    const agent = await panel.connect({ nodeId: node.id, token: node.secret });
-    await agent.next('node_handshake_response');
+    const agent = await panel.connectAgent(node);
     agent.socket.pause();
     await rotate(node.id);
     await expect.poll(() => panel.context.agents.isConnected(node.id), { timeout: 3000 }).toBe(false);
@@ -252,8 +249,7 @@ describe('POST /api/nodes/:nodeId/rotate-secret', () => {
 
 test('an agent of a node that another panel deletes is sent away within two seconds', async () => {
   const node = await panel.createNode();
-  const agent = await other.connect({ nodeId: node.id, token: node.secret });
-  await agent.next('node_handshake_response');
+  const agent = await other.connectAgent(node);
   const startedAt = performance.now();
   await panel.delete(`/api/nodes/${node.id}`, administrator.token);
   expect(await agent.closed()).toMatchObject({ code: 4401, reason: 'The node was deleted.' });

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import { startPanel, type TestUser } from '../helpers/panel.js';
 
+const AGENT = { ipAddress: '192.0.2.2', userAgent: undefined };
 let panel: PanelWithDoors;
 let administrator: TestUser;
 let reader: TestUser;
@@ -257,12 +258,10 @@ describe('GET /api/nodes/:nodeId', () => {
     const node = await panel.createNode();
     const isOnline = async () =>
       (await panel.context.database.prisma.node.findUniqueOrThrow({ where: { id: node.id } })).isOnline;
-    const before = await panel.connect({ nodeId: node.id, token: node.secret });
-    await before.next('node_handshake_response');
+    const before = await panel.connectAgent(node);
     await expect.poll(isOnline).toBe(true);
     const { lastSeenAt } = (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data;
-    const after = await other.connect({ nodeId: node.id, token: node.secret });
-    await after.next('node_handshake_response');
+    const after = await other.connectAgent(node);
     await expect
       .poll(async () => (await panel.get(`/api/nodes/${node.id}`, user.token)).body.data.lastSeenAt)
       .not.toBe(lastSeenAt);
@@ -448,7 +447,7 @@ describe('what agents prove their node with', () => {
     const credential = await nodes.authenticateAgent({ nodeId: node.id, token });
     if (credential?.kind !== 'deployment-token') throw new Error('the token was not accepted');
     const secrets = await Promise.all(
-      Array.from({ length: 10 }, () => nodes.redeemDeploymentToken(credential.tokenId)),
+      Array.from({ length: 10 }, () => nodes.redeemDeploymentToken(credential.tokenId, AGENT)),
     );
     expect(secrets.flatMap((found) => found?.secret ?? [])).toEqual([node.secret]);
     expect(await nodes.authenticateAgent({ nodeId: node.id, token })).toBe(null);
@@ -465,6 +464,6 @@ describe('what agents prove their node with', () => {
     });
     expect(await nodes.authenticateAgent({ nodeId: node.id, token })).toBe(null);
     if (credential?.kind !== 'deployment-token') throw new Error('the token was not accepted');
-    expect(await nodes.redeemDeploymentToken(credential.tokenId)).toBe(null);
+    expect(await nodes.redeemDeploymentToken(credential.tokenId, AGENT)).toBe(null);
   });
 });

@@ -31,10 +31,8 @@ function newNode() {
   return panel.createNode({ maxCpuCores: 1000 });
 }
 
-async function connect(made: { id: string; secret: string }): Promise<DocumentedAgent> {
-  const connected = await panel.connect({ nodeId: made.id, token: made.secret, handshake: CAPABLE });
-  await connected.next('node_handshake_response');
-  return connected;
+function connect(made: { id: string; secret: string }): Promise<DocumentedAgent> {
+  return panel.connectAgent(made, CAPABLE);
 }
 
 function server(fields: Record<string, unknown> = {}) {
@@ -134,6 +132,9 @@ test("a server's databases are about to be dropped when it is gone", async () =>
   const row = await prisma.serverDatabase.findUnique({ where: { id: database.id } });
   // Unless it has been dropped already.
   if (row) expect(row).toMatchObject({ serverId: null, state: 'deleting' });
+  expect(await serverAudit(panel, id)).toMatchObject([
+    { action: 'server.delete', metadata: { databases: ['s1_game'] } },
+  ]);
 });
 
 describe('while the node is away', () => {
@@ -168,7 +169,10 @@ describe('while the node is away', () => {
   test('a server that ran when its node left is 409', async () => {
     const away = await newNode();
     const { id } = await server({ nodeId: away.id, status: 'running' });
-    expect(await remove(id)).toMatchObject({ status: 409, body: { code: 'server.not_stopped' } });
+    expect(await remove(id)).toMatchObject({
+      status: 409,
+      body: { code: 'server.not_stopped', message: expect.stringContaining('?force=true') },
+    });
     expect(await storedServer(panel, id)).toMatchObject({ deletionRequestedAt: null });
     expect(await serverAudit(panel, id)).toEqual([]);
   });
@@ -298,8 +302,7 @@ describe('by force', () => {
 
   test('an agent that speaks only what is documented is told once to stop it', async () => {
     const made = await newNode();
-    const documented = await panel.connect({ nodeId: made.id, token: made.secret });
-    await documented.next('node_handshake_response');
+    const documented = await panel.connectAgent(made);
     const removed = await server({ nodeId: made.id, status: 'running' });
     expect((await remove(removed.id, '?force=true', operator.token)).status).toBe(200);
     expect(await documented.next('stop_server')).toEqual({

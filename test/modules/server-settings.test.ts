@@ -34,8 +34,7 @@ beforeAll(async () => {
   templateId = (await panel.createTemplate(TEMPLATE)).id;
   node = await panel.createNode({ maxCpuCores: 1000, maxMemoryMb: 100_000 });
   const capabilities = ['command-results', 'crash-policy', 'crash-policy-updates'];
-  agent = await panel.connect({ nodeId: node.id, token: node.secret, handshake: { capabilities } });
-  await agent.next('node_handshake_response');
+  agent = await panel.connectAgent(node, { capabilities });
 });
 
 afterAll(() => panel.close());

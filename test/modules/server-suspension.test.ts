@@ -31,18 +31,7 @@ afterAll(() => panel.close());
 
 async function nodeWithAgent(handshake?: Record<string, unknown>) {
   const made = await panel.createNode({ maxCpuCores: 1000 });
-  const connected = await connect(made, handshake);
-  return { node: made, agent: connected };
-}
-
-async function connect(made: { id: string; secret: string }, handshake?: Record<string, unknown>) {
-  const connected = await panel.connect({
-    nodeId: made.id,
-    token: made.secret,
-    ...(handshake && { handshake }),
-  });
-  await connected.next('node_handshake_response');
-  return connected;
+  return { node: made, agent: await panel.connectAgent(made, handshake) };
 }
 
 function server(fields: Record<string, unknown> = {}) {
@@ -229,7 +218,7 @@ test('a server whose node is away is stopped when the node is back, and stays so
   const away = await panel.createNode({ maxCpuCores: 1000 });
   const made = await server({ nodeId: away.id, status: 'running', desiredState: 'running' });
   expect(await suspend(made.id)).toMatchObject({ status: 200 });
-  const back = await connect(away, CAPABLE);
+  const back = await panel.connectAgent(away, CAPABLE);
   back.send({
     type: 'inventory',
     servers: [{ serverId: made.id, serverUuid: made.uuid, state: 'running' }],

@@ -19,8 +19,7 @@ beforeAll(async () => {
   templateId = (await panel.createTemplate()).id;
   node = await panel.createNode({ maxCpuCores: 1000 });
   const handshake = { capabilities: ['command-results', 'inventory'] };
-  agent = await panel.connect({ nodeId: node.id, token: node.secret, handshake });
-  await agent.next('node_handshake_response');
+  agent = await panel.connectAgent(node, handshake);
 });
 
 afterAll(() => panel.close());

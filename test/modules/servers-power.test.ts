@@ -27,13 +27,7 @@ afterAll(() => panel.close());
 
 async function nodeWithAgent(handshake?: Record<string, unknown>) {
   const made = await panel.createNode({ maxCpuCores: 1000 });
-  const connected = await panel.connect({
-    nodeId: made.id,
-    token: made.secret,
-    ...(handshake && { handshake }),
-  });
-  await connected.next('node_handshake_response');
-  return { node: made, agent: connected };
+  return { node: made, agent: await panel.connectAgent(made, handshake) };
 }
 
 function server(fields: Record<string, unknown> = {}) {

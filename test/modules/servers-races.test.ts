@@ -24,8 +24,7 @@ beforeAll(async () => {
   owner = await panel.createUser();
   templateId = (await panel.createTemplate()).id;
   node = await panel.createNode({ maxCpuCores: 1000 });
-  agent = await panel.connect({ nodeId: node.id, token: node.secret, handshake: CAPABLE });
-  await agent.next('node_handshake_response');
+  agent = await panel.connectAgent(node, CAPABLE);
   somebody = new pg.Client(panel.database.url);
   await somebody.connect();
 });

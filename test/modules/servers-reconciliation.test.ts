@@ -25,10 +25,8 @@ beforeEach(async () => {
 
 afterAll(() => panel.close());
 
-async function connect(): Promise<DocumentedAgent> {
-  const agent = await panel.connect({ nodeId: node.id, token: node.secret, handshake: CAPABLE });
-  await agent.next('node_handshake_response');
-  return agent;
+function connect(): Promise<DocumentedAgent> {
+  return panel.connectAgent(node, CAPABLE);
 }
 
 async function takeInventory(agent: DocumentedAgent, servers: unknown[]): Promise<void> {

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { accountAudit, createApiKey, statusesOf } from '../helpers/accounts.js';
+import { accountAudit, askInWaves, expectSessionOnly, statusesOf } from '../helpers/accounts.js';
 import { type Panel, startPanel } from '../helpers/panel.js';
 import { makeKeyPair } from '../helpers/ssh-keygen.js';
 
@@ -27,13 +27,7 @@ test.each([
   ['DELETE', `${URL}/anything`],
 ])('%s %s is 401 for nobody and 403 for an API key', async (method, url) => {
   const body = method === 'POST' ? { name: 'x', publicKey: randomLine() } : undefined;
-  expect((await panel.call(method, url, body)).status).toBe(401);
-  const user = await panel.createUser();
-  const { key } = await createApiKey(panel, user.token);
-  expect(await panel.call(method, url, body, key)).toMatchObject({
-    status: 403,
-    body: { code: 'auth.session_required' },
-  });
+  await expectSessionOnly(panel, [method, url, body]);
 });
 
 describe('POST /api/auth/ssh-keys', () => {
@@ -102,7 +96,7 @@ describe('POST /api/auth/ssh-keys', () => {
 
   test('an account has 50 at most, also when it adds many at once', async () => {
     const user = await panel.createUser();
-    const answers = await Promise.all(Array.from({ length: 60 }, () => add(user.token)));
+    const answers = await askInWaves(60, () => add(user.token));
     expect(statusesOf(answers)).toEqual([
       ...Array.from({ length: 50 }, () => 201),
       ...Array.from({ length: 10 }, () => 409),

@@ -85,6 +85,39 @@ describe('POST /api/templates/import', () => {
     expect([answer.statusCode, answer.json().message]).toEqual([400, 'body.__proto__: is not allowed']);
   });
 
+  test('many rules that each take long are refused before long', async () => {
+    const rules = Array(20).fill('not_regex:/^(a+)+b$/');
+    const slow = Array.from({ length: 199 }, (_, index) => ({
+      env_variable: `SLOW_${index}`,
+      default_value: 'a'.repeat(20),
+      rules,
+    }));
+    const startedAt = Date.now();
+    const imported = await panel.post(IMPORT, { ...javaEgg, variables: slow }, administrator.token);
+    expect([imported.status, imported.body.code]).toEqual([400, 'template.import_failed']);
+    expect(imported.body.message).toContain('takes too long');
+    const without = slow.map((variable) => ({ ...variable, default_value: '' }));
+    const egg = { ...javaEgg, name: 'slow', startup: './game', variables: without, config: {} };
+    const { body } = await panel.post(IMPORT, egg, administrator.token);
+    const node = await panel.createNode();
+    const server = {
+      name: 'slow',
+      templateId: body.data.template.id,
+      nodeId: node.id,
+      allocatedMemoryMb: 512,
+      allocatedCpuCores: 1,
+      allocatedDiskMb: 512,
+      primaryPort: 25565,
+      environment: Object.fromEntries(
+        slow.slice(0, 100).map(({ env_variable: name, default_value: value }) => [name, value]),
+      ),
+    };
+    const created = await panel.post('/api/servers', server, administrator.token);
+    expect([created.status, created.body.code]).toEqual([400, 'server.variable_invalid']);
+    expect(created.body.message).toContain('takes too long');
+    expect(Date.now() - startedAt).toBeLessThan(8000);
+  });
+
   test('more than a megabyte is 413', async () => {
     const answer = await panel.post(
       IMPORT,

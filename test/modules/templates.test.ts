@@ -261,6 +261,20 @@ describe('POST /api/templates', () => {
     ['a placeholder in the install script', { installScript: 'echo {{MEMORY}}' }, 'installScript: '],
     ['a variable twice', { variables: [{ name: 'A' }, { name: 'A' }] }, 'variables: A is there twice'],
     ['a variable of the panel', { variables: [{ name: 'SERVER_ID' }] }, 'SERVER_ID is set by the panel'],
+    ['a variable with a special name', { variables: [{ name: '__proto__' }] }, 'body.variables.0.name'],
+    [
+      'more placeholders than a panel has memory for',
+      {
+        configFiles: [
+          {
+            path: 'a.cfg',
+            parser: 'file',
+            values: { a: '{{PORT}}'.repeat(600), b: { '*': '{{PORT}}'.repeat(600) } },
+          },
+        ],
+      },
+      'configFiles (a.cfg): a template has at most 1000',
+    ],
     ['a variable with a dash', { variables: [{ name: 'A-B' }] }, 'body.variables.0.name'],
     ['a variable that begins with a digit', { variables: [{ name: '1A' }] }, 'body.variables.0.name'],
     ['a variable whose name is too long', { variables: [{ name: 'A'.repeat(65) }] }, 'body.variables.0.name'],

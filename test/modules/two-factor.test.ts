@@ -1,5 +1,12 @@
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { accountAudit, codeOf, createApiKey, enableTwoFactor, statusesOf } from '../helpers/accounts.js';
+import {
+  accountAudit,
+  codeOf,
+  createApiKey,
+  enableTwoFactor,
+  expectSessionOnly,
+  statusesOf,
+} from '../helpers/accounts.js';
 import { type Answer, type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
 const URL = '/api/auth/two-factor';
@@ -40,13 +47,7 @@ test.each([
   ['POST', `${URL}/disable`, { password: 'x', code: '123456' }],
   ['POST', `${URL}/recovery-codes`, { password: 'x', code: '123456' }],
 ])('%s %s is 401 for nobody and 403 for an API key', async (method, url, body) => {
-  expect((await panel.call(method, url, body)).status).toBe(401);
-  const user = await panel.createUser();
-  const { key } = await createApiKey(panel, user.token);
-  expect(await panel.call(method, url, body, key)).toMatchObject({
-    status: 403,
-    body: { code: 'auth.session_required' },
-  });
+  await expectSessionOnly(panel, [method, url, body]);
 });
 
 describe('enrolling and confirming', () => {

@@ -79,6 +79,29 @@ async function beginLogin(url: string): Promise<{ socket: Socket; finish(): Prom
   };
 }
 
+const patience = { timeout: 30_000 };
+
+function bearer(token: string): { headers: Record<string, string> } {
+  return { headers: { authorization: `Bearer ${token}` } };
+}
+
+async function signIn(url: string, password: string): Promise<string> {
+  const answer = await fetch(`${url}/api/auth/login`, {
+    method: 'POST',
+    headers: { 'content-type': 'application/json' },
+    body: JSON.stringify({ email: 'admin@catalyst.local', password }),
+  });
+  const { data } = (await answer.json()) as { data: { token: string } };
+  return data.token;
+}
+
+async function localNode(url: string, token: string): Promise<{ id: string; isOnline: boolean }> {
+  const answer = await fetch(`${url}/api/nodes?search=local`, bearer(token));
+  const { data } = (await answer.json()) as { data: { id: string; isOnline: boolean }[] };
+  if (!data[0]) throw new Error('there is no local node');
+  return data[0];
+}
+
 async function freePort(): Promise<string> {
   const server = createServer().listen(0, '127.0.0.1');
   await once(server, 'listening');
@@ -187,6 +210,35 @@ test('a local agent that dies is started again, and one with old settings is rep
   await vi.waitFor(() => expect(isAlive(second)).toBe(false), { timeout: 30_000 });
   await vi.waitFor(() => expect(isAlive(localAgentPid(dataDir))).toBe(true), { timeout: 30_000 });
 });
+
+test.each([
+  ['ended', 'SIGKILL'],
+  ['did not answer', 'SIGSTOP'],
+] as const)(
+  'a local agent that %s when the secret of its node was replaced is given the new one',
+  async (_, signal) => {
+    const ADMIN_PASSWORD = 'correct horse battery staple';
+    const { url, output } = await start({ ADMIN_PASSWORD, HEARTBEAT_INTERVAL_MS: '1000' });
+    const token = await signIn(url, ADMIN_PASSWORD);
+    await vi.waitFor(
+      async () => expect(await localNode(url, token)).toMatchObject({ isOnline: true }),
+      patience,
+    );
+    const { id } = await localNode(url, token);
+    const agent = localAgentPid(dataDir) ?? 0;
+    process.kill(agent, signal);
+    const hasLeft = () => expect(output()).toContain('an agent disconnected');
+    await vi.waitFor(hasLeft, { ...patience, interval: 5 });
+
+    const answer = await fetch(`${url}/api/nodes/${id}/rotate-secret`, { method: 'POST', ...bearer(token) });
+    expect(await answer.json()).toMatchObject({ data: { agentUpdated: false } });
+    if (signal === 'SIGSTOP') process.kill(agent, 'SIGCONT');
+    await vi.waitFor(
+      async () => expect(await localNode(url, token)).toMatchObject({ isOnline: true }),
+      patience,
+    );
+  },
+);
 
 test('an error that nobody caught stops everything in order and exits 1', async () => {
   const throwLater = 'data:text/javascript,process.on("SIGWINCH",()=>{throw new Error("nobody caught me")})';

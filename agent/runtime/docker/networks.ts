@@ -9,7 +9,8 @@ import { isIpv6, isSameAddress, isSameSubnet } from './subnets.js';
 /** The networks of the engine in which servers have addresses of their own. */
 export interface NetworkStore {
   /**
-   * Have this network, made if it is not there. One of its name that is another network is left alone.
+   * Have this network, made if it is not there. One of its name that is another network is left alone, unless it is
+   * what an earlier IP pool has left behind, with nothing in it: then it makes room.
    * @throws DockerError that says what is in the way.
    */
   ensure(network: ServerNetwork): Promise<void>;
@@ -21,7 +22,15 @@ export function createNetworkStore(docker: Docker, nodeId: string, log: Logger):
 
   async function ensureNow(network: ServerNetwork): Promise<void> {
     const found = (await find(docker, network.name)) ?? (await make(network));
-    if (found !== null) checkSame(found, network);
+    if (found === null) return;
+    const difference = differenceOf(found, network);
+    if (difference === null) return;
+    const isOurs = found.Labels?.[Label.node] === nodeId;
+    if (!isOurs || !(await removeUnused(found))) refuse(network.name, difference);
+    log.info({ network: network.name, difference }, 'the network of an earlier IP pool was removed');
+    const other = await make(network);
+    const remaining = other && differenceOf(other, network);
+    if (remaining) refuse(network.name, remaining);
   }
 
   /** Null: made. Else what somebody else has made meanwhile. */
@@ -37,6 +46,17 @@ export function createNetworkStore(docker: Docker, nodeId: string, log: Logger):
       if (found !== null) return found;
       const sentence = `the network ${network.name} could not be made: ${engineMessage(error)}`;
       throw new DockerError('network.failed', sentence, { cause: error });
+    }
+  }
+
+  /** False: something is connected to it, which the engine knows best. */
+  async function removeUnused({ Id }: Docker.NetworkInspectInfo): Promise<boolean> {
+    try {
+      await callEngine(docker, () => docker.getNetwork(Id).remove());
+      return true;
+    } catch (error) {
+      if (isUnavailable(error)) throw error;
+      return isMissing(error);
     }
   }
 
@@ -79,21 +99,23 @@ function networkOptions(network: ServerNetwork, nodeId: string): Docker.NetworkC
   };
 }
 
-function checkSame(found: Docker.NetworkInspectInfo, network: ServerNetwork): void {
-  const { name, driver, cidr, gateway, parentInterface } = network;
+/** In what a network is not the wanted one; null: it is. */
+function differenceOf(found: Docker.NetworkInspectInfo, network: ServerNetwork): string | null {
+  const { driver, cidr, gateway, parentInterface } = network;
   const subnets = found.IPAM?.Config ?? [];
   const subnet = subnets.find(({ Subnet }) => Subnet !== undefined && isSameSubnet(Subnet, cidr));
-  if (found.Driver !== driver) refuse(name, `its driver is ${found.Driver}, not ${driver}`);
+  if (found.Driver !== driver) return `its driver is ${found.Driver}, not ${driver}`;
   if (subnet === undefined) {
     const addresses = subnets.map(({ Subnet }) => Subnet).join(', ');
-    refuse(name, `its addresses are ${addresses || 'none'}, not ${cidr}`);
+    return `its addresses are ${addresses || 'none'}, not ${cidr}`;
   }
   const isOther = gateway !== null && subnet.Gateway !== undefined && !isSameAddress(subnet.Gateway, gateway);
-  if (isOther) refuse(name, `its gateway is ${subnet.Gateway}, not ${gateway}`);
+  if (isOther) return `its gateway is ${subnet.Gateway}, not ${gateway}`;
   const parent = found.Options?.parent;
   if (driver !== 'bridge' && parentInterface !== null && parent !== parentInterface) {
-    refuse(name, `its interface is ${parent ?? 'none'}, not ${parentInterface}`);
+    return `its interface is ${parent ?? 'none'}, not ${parentInterface}`;
   }
+  return null;
 }
 
 function refuse(name: string, difference: string): never {

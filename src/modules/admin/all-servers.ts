@@ -1,18 +1,15 @@
 import type { Pool } from 'pg';
 import { escapeLike } from '../../lib/like.js';
 import type { Page } from '../../lib/schemas.js';
+import { CPU_USAGE, MEMORY_USAGE, SHOWN_STATUS } from '../../lib/server-status.js';
 import type { Nodes } from '../nodes/service.js';
 import type { AnyServer, ListAllServersQuery } from './schemas.js';
-
-const STATUS = `CASE WHEN s."suspendedAt" IS NULL THEN s."status"::text ELSE 'suspended' END`;
-/** A server that is down uses nothing, whatever its last sample says. */
-export const IS_UP = `s."status" IN ('starting', 'running', 'stopping')`;
 
 /** One row even for a page without servers, so that the total is always there. */
 const LIST = `
   WITH found AS (
     SELECT s."id", s."createdAt" FROM "Server" s
-    WHERE ($1::text IS NULL OR ${STATUS} = $1)
+    WHERE ($1::text IS NULL OR ${SHOWN_STATUS} = $1)
       AND ($2::text IS NULL OR s."nodeId" = $2)
       AND ($3::text IS NULL OR s."ownerId" = $3)
       AND ($4::text IS NULL OR s."id" = $4 OR s."uuid"::text = lower($4) OR s."name" ILIKE $5
@@ -24,10 +21,9 @@ const LIST = `
     SELECT s."id", s."uuid", s."name",
       json_build_object('id', u."id", 'username', u."username") AS "owner",
       json_build_object('id', n."id", 'name', n."name") AS "node",
-      n."isOnline" AS "nodeIsOnline", n."lastSeenAt" AS "nodeLastSeenAt", ${STATUS} AS "status",
+      n."isOnline" AS "nodeIsOnline", n."lastSeenAt" AS "nodeLastSeenAt", ${SHOWN_STATUS} AS "status",
       s."allocatedMemoryMb", s."allocatedCpuCores", s."allocatedDiskMb",
-      CASE WHEN ${IS_UP} THEN coalesce(s."cpuUsage", 0) ELSE 0 END AS "cpuUsage",
-      CASE WHEN ${IS_UP} THEN coalesce(s."memoryUsageMb", 0) ELSE 0 END AS "memoryUsageMb",
+      ${CPU_USAGE} AS "cpuUsage", ${MEMORY_USAGE} AS "memoryUsageMb",
       s."createdAt"
     FROM (SELECT "id" FROM found ORDER BY "createdAt", "id" LIMIT $6 OFFSET $7) chosen
     JOIN "Server" s ON s."id" = chosen."id"

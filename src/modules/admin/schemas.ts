@@ -1,8 +1,6 @@
 import { z } from 'zod';
-import { Id, PageQuery, success, successPage, Timestamp } from '../../lib/schemas.js';
+import { Id, PageQuery, Search, success, successPage, Timestamp } from '../../lib/schemas.js';
 import { ClientServerState } from '../../protocol/client-messages.js';
-
-const SEARCH_MAX_LENGTH = 100;
 
 export const Statistics = z.object({
   totalServers: z.int(),
@@ -25,7 +23,7 @@ export const ListAllServersQuery = z.strictObject({
   nodeId: Id.optional(),
   ownerId: Id.optional(),
   /** Part of the name or of the owner’s username, or the whole id or UUID. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
 });
 export type ListAllServersQuery = z.output<typeof ListAllServersQuery>;
 

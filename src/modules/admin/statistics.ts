@@ -1,6 +1,6 @@
 import type { Pool } from 'pg';
+import { IS_UP } from '../../lib/server-status.js';
 import type { Nodes } from '../nodes/service.js';
-import { IS_UP } from './all-servers.js';
 import type { Statistics } from './schemas.js';
 
 const SERVERS = `

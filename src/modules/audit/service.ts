@@ -9,7 +9,7 @@ export interface AuditLogs {
   list(actor: Actor, query: AuditLogQuery): Promise<AuditPage>;
   /**
    * What was done to one server, newest first. Where others came from is for those who may read the whole log.
-   * Errors: as `ServerAccess.authorise`.
+   * Throws as `ServerAccess.authorise`.
    */
   listOfServer(actor: Actor, serverId: string, query: ActivityQuery): Promise<AuditPage>;
 }

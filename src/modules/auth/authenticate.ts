@@ -1,12 +1,12 @@
 import type { Pool } from 'pg';
 import type { Bus } from '../../events.js';
-import type { Origin, UserActor } from '../../lib/actor.js';
+import { credentialId, type Origin, type UserActor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import { hashToken } from '../../lib/secrets.js';
 import type { AccessTokens } from './access-tokens.js';
-import { type Identified, type KnownUser, loadApiKeyHolder, loadSessionHolder } from './credentials.js';
 import { type ApiKeyTokens, isApiKeyToken } from './keys/api-key-tokens.js';
 import type { ApiKeyUse } from './keys/api-key-use.js';
+import { type Identified, type KnownUser, loadApiKeyHolder, loadSessionHolder } from './token-holders.js';
 
 /** How long a check of session or key, account and rights is believed; then the database is asked again. */
 const CHECK_VALID_MS = 1000;
@@ -38,8 +38,8 @@ export function createAuthenticator(options: AuthenticatorOptions) {
   const { pool, bus, accessTokens, apiKeyTokens, apiKeyUse } = options;
   const entries = new Map<string, Entry>();
 
-  bus.on('session.revoked', ({ sessionId }) => forget((user) => credentialIs(user, sessionId)));
-  bus.on('apiKey.revoked', ({ apiKeyId }) => forget((user) => credentialIs(user, apiKeyId)));
+  bus.on('session.revoked', ({ sessionId }) => forget((user) => credentialId(user) === sessionId));
+  bus.on('apiKey.revoked', ({ apiKeyId }) => forget((user) => credentialId(user) === apiKeyId));
   bus.on('access.changed', ({ userId, serverId }) => {
     if (userId !== undefined) forget((user) => user.userId === userId);
     else if (serverId === undefined) entries.clear();
@@ -111,8 +111,4 @@ export function createAuthenticator(options: AuthenticatorOptions) {
 function requireValid(found: Identified | null, nowMs: number): KnownUser {
   if (!found || found.expiresAtMs <= nowMs) throw new AppError('auth.invalid_token');
   return found.user;
-}
-
-function credentialIs({ credential }: KnownUser, id: string): boolean {
-  return (credential.kind === 'session' ? credential.sessionId : credential.apiKeyId) === id;
 }

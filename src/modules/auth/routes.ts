@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { requestClient } from '../../http/auth.js';
+import { requestOrigin } from '../../http/auth.js';
 import { ErrorBody } from '../../http/errors.js';
 import { EmptyBody, Success } from '../../lib/schemas.js';
 import { accountRoutes } from './account/account-routes.js';
@@ -35,7 +35,7 @@ export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { a
     },
     async (request) => ({
       success: true as const,
-      data: await auth.register(request.body, requestClient(request)),
+      data: await auth.register(request.body, requestOrigin(request)),
     }),
   );
 
@@ -54,7 +54,7 @@ export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { a
     },
     async (request) => ({
       success: true as const,
-      data: await auth.login(request.body, requestClient(request)),
+      data: await auth.login(request.body, requestOrigin(request)),
     }),
   );
 
@@ -73,7 +73,7 @@ export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { a
     },
     async (request) => ({
       success: true as const,
-      data: await auth.loginSecondStep(request.body.ticket, givenCode(request.body), requestClient(request)),
+      data: await auth.loginSecondStep(request.body.ticket, givenCode(request.body), requestOrigin(request)),
     }),
   );
 
@@ -91,7 +91,7 @@ export const authRoutes: FastifyPluginAsyncZod<{ auth: Auth }> = async (app, { a
     },
     async (request) => ({
       success: true as const,
-      data: await auth.refresh(request.body.refreshToken, requestClient(request)),
+      data: await auth.refresh(request.body.refreshToken, requestOrigin(request)),
     }),
   );
 

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { Email, GivenPassword, NewPassword, Username } from '../../lib/account-fields.js';
-import { success, successPage, Timestamp } from '../../lib/schemas.js';
+import { success } from '../../lib/schemas.js';
 
 const TOKEN_MAX_LENGTH = 512;
 
@@ -25,27 +25,4 @@ export const SignedIn = z.object({
 });
 export type SignedIn = z.output<typeof SignedIn>;
 
-export const Me = z.object({
-  id: z.string(),
-  email: z.string(),
-  username: z.string(),
-  createdAt: Timestamp,
-});
-export type Me = z.output<typeof Me>;
-
-const SessionView = z.object({
-  id: z.string(),
-  /** The one that this request was made with. */
-  isCurrent: z.boolean(),
-  ipAddress: z.string().nullable(),
-  userAgent: z.string().nullable(),
-  createdAt: Timestamp,
-  /** When it was last refreshed. */
-  lastUsedAt: Timestamp,
-  expiresAt: Timestamp,
-});
-export type SessionView = z.output<typeof SessionView>;
-
 export const SignedInResponse = success(SignedIn);
-export const MeResponse = success(Me);
-export const SessionsResponse = successPage(SessionView);

@@ -38,14 +38,14 @@ export interface AuthOptions {
 export interface Auth {
   /** Who holds this access token or API key, with the rights he has now. Throws `auth.invalid_token`. */
   authenticate(token: string, origin: Origin): Promise<UserActor>;
-  register(input: RegisterBody, client: Origin): Promise<SignedIn>;
+  register(input: RegisterBody, origin: Origin): Promise<SignedIn>;
   /**
    * An unknown e-mail and a wrong password cannot be told apart, not even by the time it takes. Throws
    * `auth.two_factor_required` with a ticket for the second step where the account has one.
    */
-  login(input: LoginBody, client: Origin): Promise<SignedIn>;
-  loginSecondStep(ticket: string, given: GivenCode, client: Origin): Promise<SignedIn>;
-  refresh(refreshToken: string, client: Origin): Promise<SignedIn>;
+  login(input: LoginBody, origin: Origin): Promise<SignedIn>;
+  loginSecondStep(ticket: string, given: GivenCode, origin: Origin): Promise<SignedIn>;
+  refresh(refreshToken: string, origin: Origin): Promise<SignedIn>;
   sessions: Sessions;
   profile: ReturnType<typeof createProfile>;
   apiKeys: ReturnType<typeof createApiKeys>;
@@ -72,8 +72,8 @@ export function createAuth(options: AuthOptions): Auth {
     register: createRegistration({ ...options, accessTokens, sessions }),
     login: createSignIn({ database, passwords, accessTokens, sessions, attempts }),
     loginSecondStep: createSecondStep({ database, accessTokens, sessions, attempts, codes }),
-    async refresh(refreshToken, client) {
-      const { user, ...session } = await rotate(refreshToken, client);
+    async refresh(refreshToken, origin) {
+      const { user, ...session } = await rotate(refreshToken, origin);
       return signedInAnswer(accessTokens, user, session);
     },
     sessions,

@@ -14,7 +14,7 @@ const TAKES_INPUT: ReadonlySet<ServerStatus> = new Set<ServerStatus>(['starting'
 
 export interface ConsoleCommands {
   /**
-   * Hands one command to the server's agent. Errors: `server.not_found`, `permission.denied`, `server.suspended`,
+   * Hands one command to the server's agent. Throws `server.not_found`, `permission.denied`, `server.suspended`,
    * `server.not_running`, `node.offline`, `request.invalid`.
    */
   sendCommand(actor: Actor, serverId: string, command: string): Promise<void>;

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { CommandAnswer, CommandBody, LogAnswer, LogQuery, ServerParams } from './schemas.js';
+import { ServerParams } from '../../lib/schemas.js';
+import { CommandAnswer, CommandBody, LogAnswer, LogQuery } from './schemas.js';
 import type { ServerConsole } from './service.js';
 
 export const consoleRoutes: FastifyPluginAsyncZod<{ console: ServerConsole }> = async (

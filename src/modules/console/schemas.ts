@@ -1,12 +1,10 @@
 import { z } from 'zod';
-import { Id, queryInteger, success } from '../../lib/schemas.js';
+import { queryInteger, success } from '../../lib/schemas.js';
 import { LogStream } from '../../protocol/agent-messages.js';
 import { CONSOLE_COMMAND_MAX_LENGTH } from '../../protocol/limits.js';
 
 const LINES_DEFAULT = 100;
 const LINES_MAX = 1000;
-
-export const ServerParams = z.object({ serverId: Id });
 
 export const LogQuery = z.object({
   limit: queryInteger({ min: 1, max: LINES_MAX }).default(LINES_DEFAULT),

@@ -28,7 +28,7 @@ export interface ServerConsole extends ConsoleCommands {
   recordGap(connection: AgentConnection, message: AgentMessageOf<'console_gap'>): void;
   /** Up to which line each server's console is stored: where its agent goes on. */
   resumePoints(serverIds: readonly string[]): Promise<Map<string, number>>;
-  /** The newest lines before a time, oldest first. Errors: as `ServerAccess.authorise`. */
+  /** The newest lines before a time, oldest first. Throws as `ServerAccess.authorise`. */
   read(actor: Actor, serverId: string, query: LogQuery): Promise<LogEntry[]>;
   /** Stored lines after `since` up to `until`, in order, at most `limit`. Asks nobody for rights. */
   replay(serverId: string, range: { since: number; until: number; limit: number }): Promise<LogLine[]>;

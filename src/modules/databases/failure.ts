@@ -7,6 +7,8 @@ import { AppError } from '../../lib/errors.js';
  */
 export type HostFailureKind = 'unavailable' | 'login' | 'denied' | 'taken' | 'public' | 'refused';
 
+const MESSAGE_MAX_LENGTH = 500;
+
 /** Why a database host did not do what it was asked for, in words that hold no statement and so no password. */
 export class HostFailure extends Error {
   override name = 'HostFailure';
@@ -93,7 +95,12 @@ function readError(error: unknown): { code: string; errno: unknown; message: str
   // Several addresses were tried: the error itself says nothing then.
   const first: unknown = Array.isArray(errors) ? errors[0] : undefined;
   const text = message || (first instanceof Error ? first.message : '');
-  return { code: typeof code === 'string' ? code : '', errno, message: String(text) };
+  // Whatever answers at the port may say what it likes, and as much of it.
+  return {
+    code: typeof code === 'string' ? code : '',
+    errno,
+    message: String(text).slice(0, MESSAGE_MAX_LENGTH),
+  };
 }
 
 /** For the log. The driver's own errors carry whole statements. */

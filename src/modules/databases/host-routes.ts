@@ -62,7 +62,9 @@ export const databaseHostRoutes: FastifyPluginAsyncZod<{ hosts: DatabaseHosts }>
       schema: {
         tags,
         summary: 'Change a database host',
-        description: 'What is left out stays. When the way to it changes, the host is tried out again first.',
+        description:
+          'What is left out stays. When the way to it changes, the host is tried out again first. Another host or port, ' +
+          'and going without TLS, need the password again, so that it is not sent where it was not meant for.',
         params: HostParams,
         body: UpdateHostBody,
         response: { 200: HostResponse },

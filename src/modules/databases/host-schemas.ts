@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { Id, Name, success, successPage, Timestamp, wholeNumber } from '../../lib/schemas.js';
+import { Id, Name, Port, success, successPage, Timestamp, wholeNumber } from '../../lib/schemas.js';
 
 const DATABASES_MAX = 100_000;
 
@@ -16,7 +16,6 @@ const Address = z
   .min(1)
   .max(253)
   .regex(/^(::|[A-Za-z0-9:]([A-Za-z0-9._:-]*[A-Za-z0-9:])?)$/, 'must be a host name or an IP address');
-const Port = wholeNumber({ min: 1, max: 65_535 });
 
 /** Of the account that makes databases and users. */
 const Username = z

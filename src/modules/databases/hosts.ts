@@ -17,7 +17,10 @@ export interface DatabaseHosts {
   get(actor: Actor, hostId: string): Promise<DatabaseHost>;
   /** Tried out before it is stored: `database_host.unavailable` or `database_host.unsuitable` say what is wrong. */
   create(actor: Actor, input: CreateHostBody): Promise<DatabaseHost>;
-  /** Tried out again when anything changes about how it is reached. */
+  /**
+   * Tried out again when anything changes about how it is reached. Elsewhere, or without TLS any more, it needs the
+   * password again: `request.invalid`.
+   */
   update(actor: Actor, hostId: string, input: UpdateHostBody): Promise<DatabaseHost>;
   delete(actor: Actor, hostId: string): Promise<void>;
   test(actor: Actor, hostId: string): Promise<{ version: string }>;
@@ -25,7 +28,7 @@ export interface DatabaseHosts {
 
 const DEFAULT_PORTS = { mysql: 3306, postgresql: 5432 } as const;
 
-const SELECT = {
+const COLUMNS = {
   id: true,
   name: true,
   engine: true,
@@ -41,7 +44,7 @@ const SELECT = {
   _count: { select: { databases: true } },
 } as const satisfies Prisma.DatabaseHostSelect;
 
-type Row = Prisma.DatabaseHostGetPayload<{ select: typeof SELECT }>;
+type Row = Prisma.DatabaseHostGetPayload<{ select: typeof COLUMNS }>;
 
 export function createDatabaseHosts({
   prisma,
@@ -58,7 +61,7 @@ export function createDatabaseHosts({
     });
 
   async function load(hostId: string): Promise<Row & { passwordEncrypted: string }> {
-    const select = { ...SELECT, passwordEncrypted: true };
+    const select = { ...COLUMNS, passwordEncrypted: true };
     const row = await prisma.databaseHost.findUnique({ where: { id: hostId }, select });
     if (!row) throw new AppError('database_host.not_found');
     return row;
@@ -69,7 +72,7 @@ export function createDatabaseHosts({
       requirePermission(actor, 'admin.read');
       const [rows, total] = await Promise.all([
         prisma.databaseHost.findMany({
-          select: SELECT,
+          select: COLUMNS,
           orderBy: [{ name: 'asc' }, { id: 'asc' }],
           ...pageRange(query),
         }),
@@ -88,9 +91,9 @@ export function createDatabaseHosts({
       const port = givenPort ?? DEFAULT_PORTS[fields.engine];
       await tryHost({ ...fields, port, password });
       const data = { ...fields, port, passwordEncrypted: secrets.seal(password) };
-      const row = await named(() =>
+      const row = await writing(() =>
         prisma.$transaction(async (transaction) => {
-          const created = await transaction.databaseHost.create({ data, select: SELECT });
+          const created = await transaction.databaseHost.create({ data, select: COLUMNS });
           const { name, engine, host, username } = created;
           const metadata = { name, engine, host, port, username };
           await recordAudit(transaction, actor, {
@@ -108,6 +111,12 @@ export function createDatabaseHosts({
       requirePermission(actor, 'admin.write');
       const before = await load(hostId);
       const changes = withoutUndefined(given);
+      if (isElsewhere(before, changes) && password === undefined) {
+        throw new AppError(
+          'request.invalid',
+          'body.password: has to be given again for another host or port, or to go without TLS',
+        );
+      }
       if (isReachedDifferently(before, changes) || password !== undefined) {
         const reached = { ...before, ...changes };
         await tryHost({ ...reached, password: password ?? secrets.open(before.passwordEncrypted) });
@@ -116,7 +125,7 @@ export function createDatabaseHosts({
         ...changes,
         ...(password !== undefined && { passwordEncrypted: secrets.seal(password) }),
       };
-      const row = await named(() =>
+      const row = await writing(() =>
         prisma.$transaction(async (transaction) => {
           const where = { id: hostId };
           const [changed] = await transaction.databaseHost.updateManyAndReturn({
@@ -131,7 +140,7 @@ export function createDatabaseHosts({
             ...about(before),
             metadata,
           });
-          return transaction.databaseHost.findUniqueOrThrow({ where, select: SELECT });
+          return transaction.databaseHost.findUniqueOrThrow({ where, select: COLUMNS });
         }),
       );
       return present(row);
@@ -170,12 +179,18 @@ function isReachedDifferently(before: Row, changes: Partial<Row>): boolean {
   return names.some((name) => changes[name] !== undefined && changes[name] !== before[name]);
 }
 
+/** The stored password is not told to whoever may only say where the host is. */
+function isElsewhere(before: Row, { host, port, useTls }: Partial<Row>): boolean {
+  if (before.useTls && useTls === false) return true;
+  return (host !== undefined && host !== before.host) || (port !== undefined && port !== before.port);
+}
+
 function present({ _count, ...row }: Row): DatabaseHost {
   return { ...row, databaseCount: _count.databases };
 }
 
 /** Names are unique: the database says when one is taken. */
-async function named<Result>(write: () => Promise<Result>): Promise<Result> {
+async function writing<Result>(write: () => Promise<Result>): Promise<Result> {
   try {
     return await write();
   } catch (error) {

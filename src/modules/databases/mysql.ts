@@ -1,12 +1,11 @@
 import { type Connection, createConnection, escapeId, type RowDataPacket } from 'mysql2';
 import { HostFailure, mysqlFailure, needing } from './failure.js';
+import { endConnections, existingOrigins, forEach, newOrigins, type Run } from './mysql-users.js';
+import { randomPassword } from './names.js';
 import type { Account, HostSession, HostSettings, Line } from './session.js';
 
 /** So long a statement waits for the locks of others. */
 const LOCK_TIMEOUT_SECONDS = 10;
-
-type Row = Record<string, unknown>;
-type Run = (sql: string, values?: unknown[]) => Promise<Row[]>;
 
 /** MySQL and MariaDB. */
 export async function openMysql(settings: HostSettings, line: Line): Promise<HostSession> {
@@ -26,6 +25,22 @@ export async function openMysql(settings: HostSettings, line: Line): Promise<Hos
     const users = origins.flatMap((origin) => [username, origin]);
     await run(`DROP USER IF EXISTS ${forEach(origins, '?@?')}`, users);
     await endConnections(run, username);
+  }
+
+  /** False: there is no such user. */
+  async function shutOut({ username, remote }: Account): Promise<boolean> {
+    const origins = await existingOrigins(run, username, remote);
+    const users = origins.flatMap((origin) => [username, origin]);
+    const passwords = origins.flatMap((origin) => [username, origin, randomPassword()]);
+    try {
+      await run(`ALTER USER ${forEach(origins, '?@? IDENTIFIED BY ?')}`, passwords);
+    } catch (error) {
+      if (error instanceof HostFailure && error.message.startsWith('ER_CANNOT_USER')) return false;
+      throw error;
+    }
+    await run(`REVOKE ALL PRIVILEGES, GRANT OPTION FROM ${forEach(origins, '?@?')}`, users);
+    await endConnections(run, username);
+    return true;
   }
 
   return {
@@ -69,9 +84,12 @@ export async function openMysql(settings: HostSettings, line: Line): Promise<Hos
     },
 
     async remove(account) {
-      // The user first: one who is connected could hold the database's locks, or go on writing.
-      await dropUser(account);
+      // Its user marks a database as ours, so it goes last. Until then nobody comes in with it any more, and
+      // nothing that it has left running in the database may go on.
+      if (!(await shutOut(account))) return !(await hasDatabase(run, account.name));
       await needing('drop databases', run(`DROP DATABASE IF EXISTS ${quote(account.name)}`));
+      await dropUser(account);
+      return true;
     },
 
     async discard(account) {
@@ -125,33 +143,6 @@ async function inspect(run: Run): Promise<string> {
   return String(server?.version);
 }
 
-/**
- * From where a new user may come. An anonymous user of an installation that was never tidied up hides whoever may come
- * from anywhere: for such an address the user needs an entry of its own.
- */
-async function newOrigins(run: Run, remote: string): Promise<string[]> {
-  if (remote !== '%') return [remote];
-  const rows = await readable(run(`SELECT Host AS origin FROM mysql.user WHERE User = '' AND Host <> '%'`));
-  return [remote, ...rows.map(({ origin }) => String(origin))];
-}
-
-async function existingOrigins(run: Run, username: string, remote: string): Promise<string[]> {
-  const rows = await readable(run('SELECT Host AS origin FROM mysql.user WHERE User = ?', [username]));
-  return rows.length > 0 ? rows.map(({ origin }) => String(origin)) : [remote];
-}
-
-/** Nothing, when the account may not look into the server's own tables. */
-async function readable(rows: Promise<Row[]>): Promise<Row[]> {
-  return rows.catch((error: unknown) => {
-    if (error instanceof HostFailure && error.kind === 'denied') return [];
-    throw error;
-  });
-}
-
-function forEach(origins: string[], user: string): string {
-  return origins.map(() => user).join(', ');
-}
-
 /** A test installation lets everybody use the database `test` and all that begin with `test_`. */
 async function requirePrivate(run: Run, name: string): Promise<void> {
   const sql = `SELECT 1 FROM mysql.db WHERE User IN ('', 'PUBLIC') AND ? LIKE Db LIMIT 1`;
@@ -176,16 +167,9 @@ async function grantPattern(run: Run, name: string): Promise<string> {
   return setting?.Value === 'ON' ? name : name.replaceAll(/[_%\\]/g, String.raw`\$&`);
 }
 
-async function endConnections(run: Run, username: string): Promise<void> {
-  const processes = await run('SHOW PROCESSLIST');
-  for (const { Id: id } of processes.filter(({ User: user }) => user === username)) {
-    try {
-      await needing('end connections', run('KILL ?', [id]));
-    } catch (error) {
-      // It has ended by itself.
-      if (!(error instanceof HostFailure) || !error.message.startsWith('ER_NO_SUCH_THREAD')) throw error;
-    }
-  }
+async function hasDatabase(run: Run, name: string): Promise<boolean> {
+  const rows = await run('SELECT 1 FROM information_schema.SCHEMATA WHERE SCHEMA_NAME = ?', [name]);
+  return rows.length > 0;
 }
 
 async function holdsAnything(run: Run, name: string): Promise<boolean> {

@@ -57,9 +57,8 @@ export function createPendingDatabases({
     await connections.use(settingsOf(stored.host, secrets), async (session) => {
       if (!(await isStillOurs(claim))) return;
       const account = accountOf(stored, secrets);
-      if (stored.state === 'deleting') await session.remove(account);
-      else if (!(await session.discard(account)))
-        log.warn(about, 'left a database alone that may not be ours');
+      const isOurs = await (stored.state === 'deleting' ? session.remove(account) : session.discard(account));
+      if (!isOurs) log.warn(about, 'left a database alone that may not be ours');
       await prisma.serverDatabase.deleteMany({ where: claim });
       log.info(
         about,

@@ -34,18 +34,37 @@ export async function openPostgresql(settings: HostSettings, line: Line): Promis
     if (!(await roleExists(username))) return;
     await join(username);
     await endConnections(run, username);
-    // What everybody may make in the maintenance database would keep the role alive.
-    await run(`DROP OWNED BY ${quote(username)}`);
+    for (const database of await databasesWith(run, username)) {
+      const inside = await connect(settings, line, database);
+      // What everybody may make there, and what its own users gave to this role, would keep the role alive.
+      await inside.run(`DROP OWNED BY ${quote(username)} CASCADE`);
+      await inside.close();
+    }
+    // The same, with what it holds of things that are in no database.
+    await run(`DROP OWNED BY ${quote(username)} CASCADE`);
     await run(`DROP ROLE ${quote(username)}`);
   }
 
-  async function remove(account: Account): Promise<void> {
-    if (await roleExists(account.username)) {
-      await join(account.username);
-      await run(`ALTER ROLE ${quote(account.username)} NOLOGIN`);
+  async function remove(account: Account): Promise<boolean> {
+    const { name, username } = account;
+    const [database] = await run(
+      `SELECT pg_get_userbyid(datdba) AS owner, datistemplate AS "isTemplate" FROM pg_database WHERE datname = $1`,
+      [name],
+    );
+    // Nobody else's database belongs to a role with a random name of ours.
+    const isOurs = !database || database.owner === username;
+    if (await roleExists(username)) {
+      await join(username);
+      await run(`ALTER ROLE ${quote(username)} NOLOGIN`);
     }
-    await run(`DROP DATABASE IF EXISTS ${quote(account.name)} WITH (FORCE)`);
+    if (database && isOurs) {
+      await endConnections(run, username);
+      // Its owner may say that it is a template, and those are not dropped.
+      if (database.isTemplate) await run(`ALTER DATABASE ${quote(name)} IS_TEMPLATE false`);
+      await run(`DROP DATABASE IF EXISTS ${quote(name)} WITH (FORCE)`);
+    }
     await dropUser(account);
+    return isOurs;
   }
 
   return {
@@ -102,16 +121,7 @@ export async function openPostgresql(settings: HostSettings, line: Line): Promis
       await endConnections(run, username);
     },
 
-    async discard(account) {
-      const [database] = await run(
-        'SELECT pg_get_userbyid(datdba) AS owner FROM pg_database WHERE datname = $1',
-        [account.name],
-      );
-      // Nobody else's database belongs to a role with a random name of ours.
-      const isOurs = !database || database.owner === account.username;
-      await (isOurs ? remove(account) : dropUser(account));
-      return isOurs;
-    },
+    discard: remove,
 
     close: maintenance.close,
   };
@@ -170,6 +180,17 @@ async function describeServer(run: Run) {
 
 async function endConnections(run: Run, username: string): Promise<void> {
   await run('SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = $1', [username]);
+}
+
+/** Other databases in which the role owns something or may do something. */
+async function databasesWith(run: Run, username: string): Promise<string[]> {
+  const rows = await run(
+    `SELECT DISTINCT d.datname AS name
+     FROM pg_shdepend s JOIN pg_database d ON d.oid = s.dbid JOIN pg_roles r ON r.oid = s.refobjid
+     WHERE s.refclassid = 'pg_authid'::regclass AND r.rolname = $1 AND d.datname <> current_database()`,
+    [username],
+  );
+  return rows.map(({ name }) => String(name));
 }
 
 function quote(name: string): string {

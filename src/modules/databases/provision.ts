@@ -23,7 +23,7 @@ export async function provision(
   session: HostSession,
   account: Account,
 ): Promise<{ error: unknown; isUndone: boolean } | null> {
-  let undo = async () => {};
+  let undo: () => Promise<unknown> = async () => {};
   try {
     await session.createUser(account);
     undo = () => session.dropUser(account);

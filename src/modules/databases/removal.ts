@@ -42,7 +42,11 @@ export function createDatabaseRemoval({
         connections.use(settingsOf(stored.host, secrets), async (session) => {
           await markDeleting(actor, serverId, stored);
           try {
-            await session.remove(accountOf(stored, secrets));
+            const isOurs = await session.remove(accountOf(stored, secrets));
+            if (!isOurs) {
+              const about = { databaseId, hostId: stored.hostId, name: stored.name };
+              log.warn(about, 'left a database alone that may not be ours');
+            }
             await prisma.serverDatabase.deleteMany({ where: { id: stored.id, state: 'deleting' } });
           } catch (error) {
             log.warn(

@@ -1,12 +1,11 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody, PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { EmptyBody, PageQuery, pageBody, ServerParams, Success } from '../../lib/schemas.js';
 import {
   AvailableHostsResponse,
   CreateDatabaseBody,
   DatabaseParams,
   DatabaseResponse,
   DatabasesResponse,
-  ServerParams,
 } from './schemas.js';
 import type { Databases } from './service.js';
 

@@ -5,7 +5,6 @@ import { isReservedName } from './names.js';
 /** Of MySQL's column for it, in the versions where it is shortest. */
 const REMOTE_MAX_LENGTH = 60;
 
-export const ServerParams = z.object({ serverId: Id });
 export const DatabaseParams = z.object({ serverId: Id, databaseId: Id });
 
 export const CreateDatabaseBody = z.strictObject({

@@ -43,12 +43,12 @@ export interface HostSession {
   /** The account's password from now on. Whoever is connected is not any more. */
   setPassword(account: Account): Promise<void>;
   dropUser(account: Account): Promise<void>;
-  /** Drops database and user with everything in them, as far as they exist. */
-  remove(account: Account): Promise<void>;
   /**
-   * The same for an account that never got ready: a database that may be somebody else's is left alone.
-   * False: there is such a one.
+   * Drops database and user with everything in them, as far as they exist. False: there is a database of that name, but
+   * it is not this user's, as when the host is another than it was; it is left alone.
    */
+  remove(account: Account): Promise<boolean>;
+  /** The same for an account that never got ready, so that its user says nothing about whose the database is. */
   discard(account: Account): Promise<boolean>;
   close(): Promise<void>;
 }

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { requestOrigin } from '../../http/origin.js';
+import { requestBaseUrl } from '../../http/base-url.js';
 import type { Deployments } from './service.js';
 
 const tags = ['Deployment'];
@@ -27,7 +27,7 @@ export const deployRoutes: FastifyPluginAsyncZod<{ deployments: Deployments }> =
       },
     },
     async (request, reply) => {
-      const script = await deployments.script(request.params.token, requestOrigin(request));
+      const script = await deployments.script(request.params.token, requestBaseUrl(request));
       reply.header('cache-control', 'no-store');
       if (script === null) return reply.code(404).send();
       reply.type('text/x-shellscript; charset=utf-8');

@@ -13,9 +13,9 @@ export interface Deployments {
   /**
    * The script that sets up the agent of the token's node, or null for a token that is not valid (any more).
    * Reading it does not use the token up: the agent's handshake does.
-   * @param origin Of the panel as the machine reached it, for when PUBLIC_URL is not set.
+   * @param baseUrl Of the panel as the machine reached it, for when PUBLIC_URL is not set.
    */
-  script(token: string, origin: string): Promise<string | null>;
+  script(token: string, baseUrl: string): Promise<string | null>;
   agent(): Promise<AgentBundle>;
 }
 
@@ -24,11 +24,11 @@ export function createDeployments({ nodes, agentFile, publicUrl }: DeploymentOpt
   return {
     agent: bundles.read,
 
-    async script(token, origin) {
+    async script(token, baseUrl) {
       const deployment = await nodes.findDeployment(token);
       if (!deployment) return null;
       const { sha256 } = await bundles.read();
-      const panelUrl = (publicUrl ?? origin).replace(/\/+$/, '');
+      const panelUrl = (publicUrl ?? baseUrl).replace(/\/+$/, '');
       return deployScript({ ...deployment, token, panelUrl, agentSha256: sha256 });
     },
   };

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { IpAvailabilityQuery, IpAvailabilityResponse, NodeParams } from './schemas.js';
+import { NodeParams } from '../../lib/schemas.js';
+import { IpAvailabilityQuery, IpAvailabilityResponse } from './schemas.js';
 import type { IpPools } from './service.js';
 
 export const ipAvailabilityRoutes: FastifyPluginAsyncZod<{ ipPools: IpPools }> = async (app, { ipPools }) => {

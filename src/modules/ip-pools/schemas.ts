@@ -5,6 +5,7 @@ import {
   Name,
   PageQuery,
   queryInteger,
+  Search,
   success,
   successPage,
   Timestamp,
@@ -13,7 +14,6 @@ import {
 /** An IPv6 address with its prefix, and no more. */
 const ADDRESS_MAX_LENGTH = 64;
 const RESERVED_MAX = 1000;
-const SEARCH_MAX_LENGTH = 100;
 const FREE_MAX = 100;
 const FREE_DEFAULT = 5;
 
@@ -37,8 +37,6 @@ const Driver = z.enum(['bridge', 'macvlan', 'ipvlan']);
 const Reserved = z.array(Address).max(RESERVED_MAX);
 
 export const IpPoolParams = z.object({ poolId: Id });
-export const NodeParams = z.object({ nodeId: Id });
-
 const settings = {
   nodeId: Id,
   name: Name,
@@ -72,7 +70,7 @@ export const ListIpPoolsQuery = z.strictObject({
   ...PageQuery.shape,
   nodeId: Id.optional(),
   /** Part of the name, the description, the name of the network or the network itself. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
 });
 export type ListIpPoolsQuery = z.output<typeof ListIpPoolsQuery>;
 

@@ -32,7 +32,7 @@ export function createIpPools({ prisma }: { prisma: PrismaClient }): IpPools {
     async create(actor, input) {
       requirePermission(actor, 'admin.write');
       const data = { ...input, ...checkPoolNetwork(input) };
-      const poolId = await named(() =>
+      const poolId = await writing(() =>
         prisma.$transaction(async (transaction) => {
           const [nodeName = ''] = await lockNodes(transaction, [data.nodeId]);
           await requireOwnNetwork(transaction, data, null);
@@ -52,7 +52,7 @@ export function createIpPools({ prisma }: { prisma: PrismaClient }): IpPools {
 
     async update(actor, poolId, input) {
       requirePermission(actor, 'admin.write');
-      await named(() =>
+      await writing(() =>
         prisma.$transaction(async (transaction) => {
           const before = await lockPool(transaction, poolId, input.nodeId);
           const wanted = { ...before, ...withoutUndefined(input) };
@@ -173,7 +173,7 @@ async function requireOwnNetwork(
 }
 
 /** A network is in one pool of its node: the database says when it is in another. */
-async function named<Result>(write: () => Promise<Result>): Promise<Result> {
+async function writing<Result>(write: () => Promise<Result>): Promise<Result> {
   try {
     return await write();
   } catch (error) {

@@ -2,7 +2,7 @@ import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
 import { type Actor, requirePermission } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import { countIps, freeIps, type IpRange } from '../../lib/ip-range.js';
-import { escapeLike } from '../../lib/like.js';
+import { containsText } from '../../lib/like.js';
 import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
 import type {
   Counts,
@@ -93,7 +93,7 @@ export function createIpPoolViews({ prisma }: { prisma: PrismaClient }): IpPoolV
 }
 
 function namedLike(search: string): Prisma.IpPoolWhereInput {
-  const text = { contains: escapeLike(search), mode: 'insensitive' as const };
+  const text = containsText(search);
   return { OR: [{ name: text }, { description: text }, { networkName: text }, { cidr: text }] };
 }
 

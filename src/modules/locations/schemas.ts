@@ -1,7 +1,14 @@
 import { z } from 'zod';
-import { Description, Id, Name, PageQuery, success, successPage, Timestamp } from '../../lib/schemas.js';
-
-const SEARCH_MAX_LENGTH = 100;
+import {
+  Description,
+  Id,
+  Name,
+  PageQuery,
+  Search,
+  success,
+  successPage,
+  Timestamp,
+} from '../../lib/schemas.js';
 
 export const LocationParams = z.object({ locationId: Id });
 
@@ -17,7 +24,7 @@ export type UpdateLocationBody = z.output<typeof UpdateLocationBody>;
 export const ListLocationsQuery = z.strictObject({
   ...PageQuery.shape,
   /** Part of the name or the description. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
 });
 export type ListLocationsQuery = z.output<typeof ListLocationsQuery>;
 

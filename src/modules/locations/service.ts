@@ -3,7 +3,7 @@ import { type Actor, requirePermission } from '../../lib/actor.js';
 import { auditChanges, recordAudit } from '../../lib/audit.js';
 import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
-import { escapeLike } from '../../lib/like.js';
+import { containsText } from '../../lib/like.js';
 import { type Page, pageRange } from '../../lib/schemas.js';
 import { withoutUndefined } from '../../lib/without-undefined.js';
 import type { CreateLocationBody, ListLocationsQuery, Location, UpdateLocationBody } from './schemas.js';
@@ -30,7 +30,7 @@ export function createLocations({ prisma }: { prisma: PrismaClient }): Locations
     get,
 
     async list(query) {
-      const text = { contains: escapeLike(query.search ?? ''), mode: 'insensitive' as const };
+      const text = containsText(query.search ?? '');
       const where = query.search ? { OR: [{ name: text }, { description: text }] } : {};
       const [locations, total] = await Promise.all([
         prisma.location.findMany({
@@ -46,7 +46,7 @@ export function createLocations({ prisma }: { prisma: PrismaClient }): Locations
 
     async create(actor, input) {
       requirePermission(actor, 'admin.write');
-      return named(() =>
+      return writing(() =>
         prisma.$transaction(async (transaction) => {
           const location = await transaction.location.create({ data: input, ...COLUMNS });
           await recordAudit(transaction, actor, {
@@ -63,7 +63,7 @@ export function createLocations({ prisma }: { prisma: PrismaClient }): Locations
     async update(actor, locationId, input) {
       requirePermission(actor, 'admin.write');
       const changes = withoutUndefined(input);
-      return named(() =>
+      return writing(() =>
         prisma.$transaction(async (transaction) => {
           await transaction.$queryRaw`SELECT FROM "Location" WHERE "id" = ${locationId} FOR UPDATE`;
           const before = await transaction.location.findUnique({ where: { id: locationId } });
@@ -110,7 +110,7 @@ function present({ _count, ...location }: Row): Location {
 }
 
 /** Names are unique: the database says when one is taken. */
-async function named<Result>(write: () => Promise<Result>): Promise<Result> {
+async function writing<Result>(write: () => Promise<Result>): Promise<Result> {
   try {
     return await write();
   } catch (error) {

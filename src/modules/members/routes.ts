@@ -1,13 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { PageQuery, pageBody, Success } from '../../lib/schemas.js';
-import {
-  AddMemberBody,
-  MemberParams,
-  MemberResponse,
-  MembersResponse,
-  ServerParams,
-  UpdateMemberBody,
-} from './schemas.js';
+import { PageQuery, pageBody, ServerParams, Success } from '../../lib/schemas.js';
+import { AddMemberBody, MemberParams, MemberResponse, MembersResponse, UpdateMemberBody } from './schemas.js';
 import type { Members } from './service.js';
 
 const tags = ['Members'];

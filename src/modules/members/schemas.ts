@@ -1,17 +1,15 @@
 import { z } from 'zod';
+import { GivenEmail } from '../../lib/account-fields.js';
 import { MemberPermissions } from '../../lib/permissions.js';
 import { Id, success, successPage, Timestamp } from '../../lib/schemas.js';
 
-const EMAIL_MAX_LENGTH = 254;
-
-export const ServerParams = z.object({ serverId: Id });
 export const MemberParams = z.object({ serverId: Id, userId: Id });
 
 export const AddMemberBody = z
   .strictObject({
     /** Who: by one of the two. */
     userId: Id.optional(),
-    email: z.string().trim().min(1).max(EMAIL_MAX_LENGTH).optional(),
+    email: GivenEmail.optional(),
     permissions: MemberPermissions,
   })
   .refine(

@@ -6,7 +6,7 @@ import { AppError } from '../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
 import type { AccessibleServer, ServerAccess } from '../servers/access.js';
 import type { AddMemberBody, Member } from './schemas.js';
-import { createMemberStore, MEMBER_COLUMNS, showMember } from './store.js';
+import { createMemberStore, MEMBER_COLUMNS, presentMember } from './store.js';
 
 /** Who else may do what on a server. Nobody gives, changes or takes away a right that he does not have on it. */
 export interface Members {
@@ -76,7 +76,7 @@ export function createMembers({
         }),
         prisma.serverAccess.count({ where }),
       ]);
-      return { items: rows.map(showMember), total };
+      return { items: rows.map(presentMember), total };
     },
 
     async add(actor, serverId, { permissions, ...who }) {

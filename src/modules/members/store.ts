@@ -1,4 +1,5 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
+import { emailKeyOf } from '../../lib/account-fields.js';
 import type { Actor } from '../../lib/actor.js';
 import { recordAudit } from '../../lib/audit.js';
 import { AppError } from '../../lib/errors.js';
@@ -21,19 +22,17 @@ export interface MembersServer {
   name: string;
 }
 
-export type MemberStore = ReturnType<typeof createMemberStore>;
-
-export function showMember({ user, userId, permissions, createdAt }: Row): Member {
+export function presentMember({ user, userId, permissions, createdAt }: Row): Member {
   return { userId, username: user.username, email: user.email, permissions, createdAt };
 }
 
 /** Each change together with its row in the audit log. */
 export function createMemberStore({ prisma }: { prisma: PrismaClient }) {
   return {
-    /** The id of an account. Errors: `user.not_found`. */
+    /** The id of an account. Throws `user.not_found`. */
     async findUser({ userId, email }: { userId?: string | undefined; email?: string | undefined }) {
       const user = await prisma.user.findFirst({
-        where: userId === undefined ? { emailKey: (email ?? '').toLowerCase() } : { id: userId },
+        where: userId === undefined ? { emailKey: emailKeyOf(email ?? '') } : { id: userId },
         select: { id: true },
       });
       if (!user) throw new AppError('user.not_found');
@@ -82,7 +81,7 @@ export function createMemberStore({ prisma }: { prisma: PrismaClient }) {
           select: MEMBER_COLUMNS,
         });
         await record(transaction, actor, server, 'member.add', row, { permissions });
-        return showMember(row);
+        return presentMember(row);
       });
     },
 
@@ -104,7 +103,7 @@ export function createMemberStore({ prisma }: { prisma: PrismaClient }) {
         });
         const changes = { before: { permissions: current }, after: { permissions } };
         await record(transaction, actor, server, 'member.update', row, changes);
-        return showMember(row);
+        return presentMember(row);
       });
     },
 

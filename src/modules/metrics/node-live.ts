@@ -2,6 +2,7 @@ import type { Pool } from 'pg';
 import { type Actor, requirePermission } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import { toInt4 } from '../../lib/schemas.js';
+import { SHOWN_STATUS } from '../../lib/server-status.js';
 import type { AgentMessageOf } from '../../protocol/agent-messages.js';
 import type { Nodes } from '../nodes/service.js';
 import type { Latest } from './latest.js';
@@ -18,8 +19,7 @@ const FIND = `
       WHERE a."nodeId" = n."id" AND a."hostIp" = '0.0.0.0'
         AND a."hostPort" BETWEEN n."portRangeStart" AND n."portRangeEnd") AS "portsUsed",
     (SELECT coalesce(json_object_agg(counted."status", counted."servers"), '{}') FROM (
-      SELECT CASE WHEN s."suspendedAt" IS NULL THEN s."status"::text ELSE 'suspended' END AS "status",
-        count(*) AS "servers"
+      SELECT ${SHOWN_STATUS} AS "status", count(*) AS "servers"
       FROM "Server" s WHERE s."nodeId" = n."id" GROUP BY 1) counted) AS "byStatus"
   FROM "Node" n, LATERAL (
     SELECT count(*)::int AS "servers", coalesce(sum(s."allocatedMemoryMb"), 0)::float8 AS "heldMemoryMb",

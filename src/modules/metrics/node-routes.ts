@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { HistoryQuery, NodeHistoryResponse, NodeLiveResponse, NodeParams } from './schemas.js';
+import { NodeParams } from '../../lib/schemas.js';
+import { HistoryQuery, NodeHistoryResponse, NodeLiveResponse } from './schemas.js';
 import type { Metrics } from './service.js';
 
 const tags = ['Metrics'];

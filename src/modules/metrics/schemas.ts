@@ -1,12 +1,9 @@
 import { z } from 'zod';
-import { Id, queryInteger, success, Timestamp } from '../../lib/schemas.js';
+import { queryInteger, success, Timestamp } from '../../lib/schemas.js';
 import { ClientServerState } from '../../protocol/client-messages.js';
 
 const POINTS_MAX = 1000;
 const POINTS_DEFAULT = 120;
-
-export const ServerParams = z.object({ serverId: Id });
-export const NodeParams = z.object({ nodeId: Id });
 
 const LATEST_MS = Date.UTC(9999, 0);
 /** Within the years that PostgreSQL and ISO 8601 write alike. */

@@ -3,13 +3,13 @@ import type { ServerStats } from '../../events.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import { toInt4 } from '../../lib/schemas.js';
+import { IS_UP, SHOWN_STATUS } from '../../lib/server-status.js';
 import type { ServerAccess } from '../servers/access.js';
 import type { Latest } from './latest.js';
 import type { ServerLive } from './schemas.js';
 
 const FIND = `
-  SELECT s."id" AS "serverId", s."startedAt", s."status" IN ('starting', 'running', 'stopping') AS "isUp",
-    CASE WHEN s."suspendedAt" IS NULL THEN s."status"::text ELSE 'suspended' END AS "status",
+  SELECT s."id" AS "serverId", s."startedAt", ${IS_UP} AS "isUp", ${SHOWN_STATUS} AS "status",
     s."allocatedMemoryMb", s."allocatedCpuCores", s."allocatedDiskMb"
   FROM "Server" s WHERE s."id" = $1`;
 

@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { HistoryQuery, ServerHistoryResponse, ServerLiveResponse, ServerParams } from './schemas.js';
+import { ServerParams } from '../../lib/schemas.js';
+import { HistoryQuery, ServerHistoryResponse, ServerLiveResponse } from './schemas.js';
 import type { Metrics } from './service.js';
 
 const tags = ['Metrics'];

@@ -1,13 +1,12 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { requestOrigin } from '../../http/origin.js';
-import { EmptyBody, PageQuery, pageBody, Success } from '../../lib/schemas.js';
+import { requestBaseUrl } from '../../http/base-url.js';
+import { EmptyBody, NodeParams, PageQuery, pageBody, Success } from '../../lib/schemas.js';
 import {
   DeploymentResponse,
   DeploymentTokenParams,
   DeploymentTokensResponse,
   RotatedSecretResponse,
 } from './credential-schemas.js';
-import { NodeParams } from './schemas.js';
 import type { Nodes } from './service.js';
 
 const tags = ['Nodes'];
@@ -29,7 +28,7 @@ export const nodeCredentialRoutes: FastifyPluginAsyncZod<{ nodes: Nodes }> = asy
     },
     async (request) => ({
       success: true as const,
-      data: await nodes.deploy(request.actor, request.params.nodeId, requestOrigin(request)),
+      data: await nodes.deploy(request.actor, request.params.nodeId, requestBaseUrl(request)),
     }),
   );
 

@@ -13,9 +13,9 @@ const DEPLOYMENT_TOKEN_MS = 60 * 60 * 1000;
 export interface NodeCredentials {
   /**
    * A new deployment token.
-   * @param origin Of the panel as the caller reached it, for when PUBLIC_URL is not set.
+   * @param baseUrl Of the panel as the caller reached it, for when PUBLIC_URL is not set.
    */
-  deploy(actor: Actor, nodeId: string, origin: string): Promise<Deployment>;
+  deploy(actor: Actor, nodeId: string, baseUrl: string): Promise<Deployment>;
   listDeploymentTokens(actor: Actor, nodeId: string, query: PageQuery): Promise<Page<DeploymentToken>>;
   revokeDeploymentToken(actor: Actor, nodeId: string, tokenId: string): Promise<void>;
   /** From now on only the new secret counts; deployment tokens that nobody has used are revoked. */
@@ -32,7 +32,7 @@ export function createNodeCredentials(options: {
   const { prisma, secrets, delivery, publicUrl } = options;
 
   return {
-    async deploy(actor, nodeId, origin) {
+    async deploy(actor, nodeId, baseUrl) {
       requirePermission(actor, 'admin.write');
       const token = createToken('ctd');
       const expiresAt = new Date(Date.now() + DEPLOYMENT_TOKEN_MS);
@@ -54,11 +54,11 @@ export function createNodeCredentials(options: {
         });
         return found;
       });
-      const base = (publicUrl ?? origin).replace(/\/+$/, '');
+      const panelUrl = (publicUrl ?? baseUrl).replace(/\/+$/, '');
       return {
         deploymentToken: token,
         secret: secrets.open(node.secretEncrypted),
-        deployUrl: `${base}/api/deploy/${token}`,
+        deployUrl: `${panelUrl}/api/deploy/${token}`,
         expiresAt,
       };
     },

@@ -1,4 +1,6 @@
 import type { Database } from '../../database/client.js';
+import type { Origin } from '../../lib/actor.js';
+import { recordAudit } from '../../lib/audit.js';
 import { hashToken, isSameSecret, type Secrets } from '../../lib/secrets.js';
 
 /** How an agent proved that it is the node's. */
@@ -36,6 +38,12 @@ export function createEnrolment({ database, secrets }: { database: Database; sec
       return found && { nodeId: found.node.id, nodeName: found.node.name };
     },
 
+    /** For the panel's own agent; null when there is no such node. */
+    async readSecret(nodeId: string): Promise<string | null> {
+      const node = await prisma.node.findUnique({ where: { id: nodeId }, select: { secretEncrypted: true } });
+      return node && open(node.secretEncrypted).secret;
+    },
+
     async authenticateAgent(proof: { nodeId: string; token: string }): Promise<AgentCredential | null> {
       const node = await prisma.node.findUnique({
         where: { id: proof.nodeId },
@@ -49,14 +57,25 @@ export function createEnrolment({ database, secrets }: { database: Database; sec
     },
 
     /** Uses the token up and answers the secret of its node; null when somebody else was first. */
-    async redeemDeploymentToken(tokenId: string): Promise<NodeSecret | null> {
+    async redeemDeploymentToken(tokenId: string, origin: Origin): Promise<NodeSecret | null> {
       const now = new Date();
-      const [token] = await prisma.deploymentToken.updateManyAndReturn({
-        where: { id: tokenId, usedAt: null, expiresAt: { gt: now } },
-        data: { usedAt: now },
-        select: { node: { select: { secretEncrypted: true } } },
+      return prisma.$transaction(async (transaction) => {
+        const [token] = await transaction.deploymentToken.updateManyAndReturn({
+          where: { id: tokenId, usedAt: null, expiresAt: { gt: now } },
+          data: { usedAt: now },
+          select: { node: { select: { id: true, name: true, secretEncrypted: true } } },
+        });
+        if (!token) return null;
+        const { id, name, secretEncrypted } = token.node;
+        const agent = { kind: 'subject', userId: null, username: null, origin } as const;
+        await recordAudit(transaction, agent, {
+          action: 'deployment_token.redeem',
+          resourceType: 'node',
+          resourceId: id,
+          metadata: { nodeName: name, tokenId },
+        });
+        return open(secretEncrypted);
       });
-      return token ? open(token.node.secretEncrypted) : null;
     },
   };
 }

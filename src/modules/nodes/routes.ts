@@ -1,14 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { pageBody, Success } from '../../lib/schemas.js';
+import { NodeParams, pageBody, Success } from '../../lib/schemas.js';
 import { nodeCredentialRoutes } from './credential-routes.js';
-import {
-  CreateNodeBody,
-  ListNodesQuery,
-  NodeParams,
-  NodeResponse,
-  NodesResponse,
-  UpdateNodeBody,
-} from './schemas.js';
+import { CreateNodeBody, ListNodesQuery, NodeResponse, NodesResponse, UpdateNodeBody } from './schemas.js';
 import type { Nodes } from './service.js';
 
 const tags = ['Nodes'];

@@ -4,6 +4,8 @@ import {
   Id,
   Name,
   PageQuery,
+  Port,
+  Search,
   success,
   successPage,
   Timestamp,
@@ -14,7 +16,6 @@ import { ClientServerState } from '../../protocol/client-messages.js';
 const CPU_CORES_MAX = 4096;
 const OVERALLOCATE_MAX_PERCENT = 10_000;
 const TAGS_MAX = 20;
-const SEARCH_MAX_LENGTH = 100;
 
 /** A name or an address, as it is put into URLs and shown to players. */
 const Host = z
@@ -24,7 +25,6 @@ const Host = z
   .max(253)
   .regex(/^[A-Za-z0-9]([A-Za-z0-9._:-]*[A-Za-z0-9])?$/, 'must be a host name or an IP address');
 const Cores = z.number().positive().max(CPU_CORES_MAX);
-const Port = wholeNumber({ min: 1, max: 65_535 });
 const Megabytes = wholeNumber({ min: 1 });
 const Percent = wholeNumber({ max: OVERALLOCATE_MAX_PERCENT });
 const Tag = z
@@ -38,8 +38,6 @@ const Tags = z
   .array(Tag)
   .max(TAGS_MAX)
   .refine((tags) => new Set(tags).size === tags.length, 'names a tag twice');
-
-export const NodeParams = z.object({ nodeId: Id });
 
 const settings = {
   name: Name,
@@ -89,7 +87,7 @@ export const ListNodesQuery = z.strictObject({
     .optional(),
   tag: z.string().min(1).max(32).optional(),
   /** Part of the name, the description, the host name or the public address. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
   sort: z.enum(['name', 'createdAt', 'updatedAt', 'lastSeenAt', 'maxMemoryMb', 'maxCpuCores']).optional(),
   order: z.enum(['asc', 'desc']).optional(),
 });

@@ -1,7 +1,7 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
 import { type Actor, hasPermission, isLetThrough } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
-import { escapeLike } from '../../lib/like.js';
+import { containsText } from '../../lib/like.js';
 import { type Page, pageRange } from '../../lib/schemas.js';
 import type { Secrets } from '../../lib/secrets.js';
 import { shownStatus } from '../../protocol/client-messages.js';
@@ -77,7 +77,7 @@ export function createNodeViews(options: {
 }
 
 function namedLike(search: string): Prisma.NodeWhereInput {
-  const text = { contains: escapeLike(search), mode: 'insensitive' as const };
+  const text = containsText(search);
   return { OR: [{ name: text }, { description: text }, { hostname: text }, { publicAddress: text }] };
 }
 

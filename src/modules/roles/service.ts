@@ -4,15 +4,13 @@ import type { Prisma } from '../../generated/prisma/client.js';
 import { type Actor, notHeldBy, requirePermission } from '../../lib/actor.js';
 import { requireAnotherAdministrator } from '../../lib/administrators.js';
 import { auditChanges, recordAudit } from '../../lib/audit.js';
+import { ADMINISTRATOR_ROLE } from '../../lib/built-in-roles.js';
 import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
 import { lockRights } from '../../lib/rights-lock.js';
 import { type Page, type PageQuery, pageRange } from '../../lib/schemas.js';
 import { withoutUndefined } from '../../lib/without-undefined.js';
 import type { CreateRoleBody, Role, UpdateRoleBody } from './schemas.js';
-
-/** Built in, and the one whose rights nobody changes: there has to be a way back in. */
-const ADMINISTRATOR_ROLE = 'Administrator';
 
 export interface RolesOptions {
   database: Database;
@@ -159,6 +157,7 @@ function requireHeld(actor: Actor, permissions: readonly string[]): void {
 function requireChangeable({ name, isBuiltIn }: Role, changed: Record<string, unknown>): void {
   if (!isBuiltIn) return;
   if ('name' in changed) throw new AppError('role.built_in');
+  // There has to be a way back in.
   if (name === ADMINISTRATOR_ROLE && 'permissions' in changed) {
     throw new AppError('role.built_in', 'The rights of this role belong to the panel: make another role.');
   }

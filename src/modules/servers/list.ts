@@ -1,3 +1,5 @@
+import { escapeLike } from '../../lib/like.js';
+import { CPU_USAGE, MEMORY_USAGE, SHOWN_STATUS } from '../../lib/server-status.js';
 import type { ListServersQuery } from './schemas.js';
 
 /** Who looks: somebody whose role lets him read every server, or one user with what he owns or is a member of. */
@@ -9,14 +11,6 @@ export interface ListStatement {
   /** There are too many combinations of filters for each to be kept prepared on every connection. */
   name?: string;
 }
-
-/** What clients see as the status. */
-const SHOWN_STATUS = `CASE WHEN s."suspendedAt" IS NULL THEN s."status"::text ELSE 'suspended' END`;
-
-/** A server that is down uses nothing, whatever its last sample says. */
-const IS_UP = `s."status" IN ('starting', 'running', 'stopping')`;
-const CPU_USAGE = `CASE WHEN ${IS_UP} THEN coalesce(s."cpuUsage", 0) ELSE 0 END`;
-const MEMORY_USAGE = `CASE WHEN ${IS_UP} THEN coalesce(s."memoryUsageMb", 0) ELSE 0 END`;
 
 export const SUMMARY = `s."id", s."uuid", s."name", s."description", s."ownerId", s."nodeId", s."templateId",
   ${SHOWN_STATUS} AS "status", n."isOnline" AS "nodeIsOnline", n."lastSeenAt" AS "nodeLastSeenAt",
@@ -84,7 +78,7 @@ function filterConditions(query: ListServersQuery, parameter: (value: unknown) =
   }
   if (status) conditions.push(`${SHOWN_STATUS} = ${parameter(status)}`);
   if (search) {
-    const pattern = parameter(`%${search.replaceAll(/[\\%_]/g, '\\$&')}%`);
+    const pattern = parameter(`%${escapeLike(search)}%`);
     const columns = ['s."name"', 's."description"', 's."uuid"::text', 's."id"'];
     conditions.push(`(${columns.map((column) => `${column} ILIKE ${pattern}`).join(' OR ')})`);
   }

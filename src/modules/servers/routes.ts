@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { pageBody } from '../../lib/schemas.js';
+import { pageBody, ServerParams } from '../../lib/schemas.js';
 import { cloneRoutes } from './placing/clone-routes.js';
 import { transferRoutes } from './placing/transfer-routes.js';
 import { crashPolicyRoutes } from './power/crash-policy-routes.js';
@@ -9,7 +9,6 @@ import { removalRoutes } from './removal/removal-routes.js';
 import {
   CreateServerBody,
   ListServersQuery,
-  ServerParams,
   ServerResponse,
   ServersResponse,
   UpdateServerBody,

@@ -5,6 +5,8 @@ import {
   Id,
   Name,
   PageQuery,
+  Port,
+  Search,
   success,
   successPage,
   Timestamp,
@@ -21,10 +23,8 @@ const ENVIRONMENT_VALUE_MAX_LENGTH = 8192;
 const STOP_TIMEOUT_MAX_SECONDS = 3600;
 const CRASHES_MAX = 1000;
 const DATABASES_MAX = 100;
-const SEARCH_MAX_LENGTH = 100;
 const ADDRESS_MAX_LENGTH = 45;
 
-const Port = wholeNumber({ min: 1, max: 65_535 });
 const ContainerPort = z
   .string()
   .regex(/^[1-9]\d{0,4}$/, 'must be a port number')
@@ -106,15 +106,13 @@ export const ListServersQuery = z.strictObject({
   templateId: Id.optional(),
   locationId: Id.optional(),
   /** Part of the name, the description, the UUID or the id, in whatever case. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
   sort: z
     .enum(['name', 'status', 'createdAt', 'updatedAt', 'allocatedMemoryMb', 'cpuUsage', 'memoryUsageMb'])
     .optional(),
   order: z.enum(['asc', 'desc']).optional(),
 });
 export type ListServersQuery = z.output<typeof ListServersQuery>;
-
-export const ServerParams = z.object({ serverId: Id });
 
 export const StopServerBody = z
   .strictObject({

@@ -5,11 +5,12 @@ import {
   Id,
   Name,
   PageQuery,
+  Port,
+  Search,
   success,
   successPage,
   Timestamp,
   VariableName,
-  wholeNumber,
 } from '../../lib/schemas.js';
 
 const COMMAND_MAX_LENGTH = 8192;
@@ -23,7 +24,6 @@ const ENTRIES_MAX = 200;
 const PORTS_MAX = 50;
 const CONFIG_FILES_MAX = 50;
 const CONFIG_VALUES_MAX = 500;
-const SEARCH_MAX_LENGTH = 100;
 const DOCUMENT_KEYS_MAX = 200;
 const IMAGES_MAX = 50;
 const IMAGE_NAME_MAX_LENGTH = 100;
@@ -35,8 +35,7 @@ const StartCommand = z.union([
   z.array(z.string().max(COMMAND_MAX_LENGTH)).max(COMMAND_WORDS_MAX),
 ]);
 
-const PortNumber = wholeNumber({ min: 1, max: 65_535 });
-const TemplatePorts = z.array(z.strictObject({ internal: PortNumber, external: PortNumber })).max(PORTS_MAX);
+const TemplatePorts = z.array(z.strictObject({ internal: Port, external: Port })).max(PORTS_MAX);
 
 const TemplateEnvironment = z
   .record(VariableName, z.string().max(VALUE_MAX_LENGTH))
@@ -146,7 +145,7 @@ const fields = {
 export const ListTemplatesQuery = z.strictObject({
   ...PageQuery.shape,
   /** Part of the name or the description. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
   sort: z.enum(['name', 'createdAt', 'updatedAt']).default('name'),
   order: z.enum(['asc', 'desc']).default('asc'),
 });

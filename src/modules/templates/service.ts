@@ -3,7 +3,7 @@ import { type Actor, requirePermission } from '../../lib/actor.js';
 import { type AuditEntry, auditChanges, recordAudit } from '../../lib/audit.js';
 import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
-import { escapeLike } from '../../lib/like.js';
+import { containsText } from '../../lib/like.js';
 import { type Page, pageRange } from '../../lib/schemas.js';
 import { readTemplate } from '../../lib/stored-template.js';
 import { parseRules } from '../../lib/variable-rules.js';
@@ -104,8 +104,8 @@ export function createTemplates({ prisma }: { prisma: PrismaClient }): Templates
 }
 
 function searchIn(search: string): Prisma.TemplateWhereInput[] {
-  const contains = escapeLike(search);
-  return [{ name: { contains, mode: 'insensitive' } }, { description: { contains, mode: 'insensitive' } }];
+  const text = containsText(search);
+  return [{ name: text }, { description: text }];
 }
 
 async function find(prisma: PrismaClient, templateId: string): Promise<Template> {

@@ -1,12 +1,16 @@
 import { AppError } from '../../lib/errors.js';
 import { checkVariable } from '../../lib/template-variables.js';
 import { BUILT_IN_VARIABLES, commandWords, fixedValues, shellScriptIndex } from '../../lib/templates.js';
+import { createPatience } from '../../lib/variable-pattern.js';
 import { parseRules } from '../../lib/variable-rules.js';
 import { configPatternProblem } from './config-pattern.js';
 import type { CreateTemplateBody, TemplateVariable } from './schemas.js';
 
 /** Only the panel sets these. */
 const RESERVED: ReadonlySet<string> = new Set(['MEMORY_MB', 'SERVER_ID', 'SERVER_UUID']);
+
+/** A value has up to 8 KB, and each placeholder becomes one: more of them would fill the panel's memory. */
+const PLACEHOLDERS_MAX = 1000;
 
 /** What fields of a template have to say about each other. Throws `template.invalid`, naming the field. */
 export function validateTemplate(template: CreateTemplateBody): void {
@@ -23,6 +27,7 @@ export function validateTemplate(template: CreateTemplateBody): void {
 
 function validateVariables(variables: TemplateVariable[]): void {
   const seen = new Set<string>();
+  const patience = createPatience();
   for (const variable of variables) {
     const { name } = variable;
     if (seen.has(name)) refuse(`variables: ${name} is there twice`);
@@ -34,7 +39,7 @@ function validateVariables(variables: TemplateVariable[]): void {
       if (!(error instanceof SyntaxError)) throw error;
       refuse(`variables.${name}.rules: ${error.message}`);
     }
-    const problem = variable.default ? checkVariable(variable, variable.default) : null;
+    const problem = variable.default ? checkVariable(variable, variable.default, patience) : null;
     if (problem) refuse(`variables.${name}.default: ${problem}`);
   }
 }
@@ -82,8 +87,12 @@ function validatePlaceholders(template: CreateTemplateBody, words: string[]): vo
     ...template.variables.map(({ name }) => name),
     ...Object.keys(fixedValues(template.environment)),
   ]);
+  let count = 0;
   for (const [field, text] of renderedTexts(template, words)) {
-    const unknown = bracesIn(text).find((name) => !known.has(name));
+    const names = bracesIn(text);
+    count += names.length;
+    if (count > PLACEHOLDERS_MAX) refuse(`${field}: a template has at most ${PLACEHOLDERS_MAX} {{…}}`);
+    const unknown = names.find((name) => !known.has(name));
     if (unknown !== undefined) refuse(`${field}: there is no variable {{${unknown.slice(0, 64)}}}`);
   }
 }

@@ -1,24 +1,17 @@
 import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
-import { emailKeyOf, usernameKeyOf } from '../../lib/account-fields.js';
+import { emailKeyOf, rethrowTaken, usernameKeyOf } from '../../lib/account-fields.js';
 import { type Actor, requirePermission } from '../../lib/actor.js';
+import { requireNotLastAdministrator } from '../../lib/administrators.js';
 import { auditChanges, recordAudit } from '../../lib/audit.js';
-import { isForeignKeyViolation, isUniqueViolation } from '../../lib/database-errors.js';
+import { REGISTERED_ROLE } from '../../lib/built-in-roles.js';
+import { isForeignKeyViolation } from '../../lib/database-errors.js';
 import { AppError } from '../../lib/errors.js';
 import type { Passwords } from '../../lib/passwords.js';
 import type { Credentials } from './credentials.js';
-import {
-  changingAccounts,
-  loadGivableRoles,
-  loadTarget,
-  requireNotLastAdministrator,
-  requireSomebodyElse,
-} from './protection.js';
+import { changingAccounts, loadGivableRoles, loadTarget, requireSomebodyElse } from './protection.js';
 import type { CreateUserBody, UpdateUserBody, User } from './schemas.js';
 import { getUser } from './views.js';
-
-/** The role of everybody who registers. */
-const REGISTERED_ROLE = 'User';
 
 export interface AccountChanges {
   create(actor: Actor, input: CreateUserBody): Promise<User>;
@@ -88,7 +81,7 @@ export function createAccountChanges({
             return { user: await getUser(transaction, userId), ended: null };
           // His own e-mail is changed by who knows his password, and nobody locks himself out.
           if (isDisabling || 'email' in changes.after) requireSomebodyElse(actor, userId);
-          if (isDisabling) await requireNotLastAdministrator(change, target);
+          if (isDisabling) await requireNotLastAdministrator(transaction, userId);
           await transaction.user.update({
             where: { id: userId },
             data: {
@@ -119,8 +112,8 @@ export function createAccountChanges({
       const ended = await writing(() =>
         changingAccounts(prisma, actor, async (change) => {
           const { transaction } = change;
-          const { email, username, roles, ...target } = await loadTarget(change, userId);
-          await requireNotLastAdministrator(change, target);
+          const { email, username, roles } = await loadTarget(change, userId);
+          await requireNotLastAdministrator(transaction, userId);
           const ended = await credentials.end(transaction, userId, { keys: 'removed' });
           await transaction.user.delete({ where: { id: userId }, select: { id: true } });
           const metadata = { email, username, roles: roles.map(({ name }) => name) };
@@ -143,9 +136,7 @@ async function writing<Result>(write: () => Promise<Result>): Promise<Result> {
   try {
     return await write();
   } catch (error) {
-    if (isUniqueViolation(error, 'User_emailKey_key')) throw new AppError('auth.email_taken');
-    if (isUniqueViolation(error, 'User_usernameKey_key')) throw new AppError('auth.username_taken');
     if (isForeignKeyViolation(error, 'Server_ownerId_fkey')) throw new AppError('user.owns_servers');
-    throw error;
+    return rethrowTaken(error);
   }
 }

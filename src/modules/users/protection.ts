@@ -1,6 +1,5 @@
 import type { Prisma, PrismaClient } from '../../generated/prisma/client.js';
 import { type Actor, notHeldBy, requirePermission } from '../../lib/actor.js';
-import { isAdministrator, requireAnotherAdministrator } from '../../lib/administrators.js';
 import { AppError } from '../../lib/errors.js';
 import { lockRights } from '../../lib/rights-lock.js';
 
@@ -89,14 +88,6 @@ function requireHeld(actor: Actor, roles: RoleOfUser[]): void {
     'permission.not_held',
     `You cannot give or take away rights that you do not have yourself: ${notHeld.join(', ')}.`,
   );
-}
-
-/** Throws `user.last_administrator` if this user is the only one who may do everything. */
-export async function requireNotLastAdministrator(
-  { transaction }: Change,
-  { id }: Pick<Target, 'id'>,
-): Promise<void> {
-  if (await isAdministrator(transaction, id)) await requireAnotherAdministrator(transaction, id);
 }
 
 /** For what everybody does to his own account elsewhere, where he has to prove who he is. */

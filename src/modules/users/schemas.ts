@@ -1,8 +1,7 @@
 import { z } from 'zod';
 import { Email, NewPassword, Username } from '../../lib/account-fields.js';
-import { Id, PageQuery, success, successPage, Timestamp } from '../../lib/schemas.js';
+import { Id, PageQuery, Search, success, successPage, Timestamp } from '../../lib/schemas.js';
 
-const SEARCH_MAX_LENGTH = 100;
 const ROLES_MAX = 50;
 
 export const UserParams = z.object({ userId: Id });
@@ -15,7 +14,7 @@ const RoleIds = z
 export const ListUsersQuery = z.strictObject({
   ...PageQuery.shape,
   /** Part of the e-mail or the username. */
-  search: z.string().trim().max(SEARCH_MAX_LENGTH).optional(),
+  search: Search.optional(),
   roleId: Id.optional(),
   isDisabled: z.enum(['true', 'false']).optional(),
   sort: z.enum(['createdAt', 'email', 'username']).optional(),

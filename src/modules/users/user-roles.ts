@@ -1,8 +1,9 @@
 import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
 import type { Actor } from '../../lib/actor.js';
+import { requireNotLastAdministrator } from '../../lib/administrators.js';
 import { recordAudit } from '../../lib/audit.js';
-import { changingAccounts, loadGivableRoles, loadTarget, requireNotLastAdministrator } from './protection.js';
+import { changingAccounts, loadGivableRoles, loadTarget } from './protection.js';
 import type { User } from './schemas.js';
 import { getUser } from './views.js';
 
@@ -23,7 +24,7 @@ export function createRolesOfUsers({ database, bus }: { database: Database; bus:
         const given = roles.filter(({ id }) => !target.roles.some((role) => role.id === id));
         if (taken.length === 0 && given.length === 0) return getUser(transaction, userId);
         if (!roles.some(({ permissions }) => permissions.includes('*'))) {
-          await requireNotLastAdministrator(change, target);
+          await requireNotLastAdministrator(transaction, userId);
         }
         await transaction.userRole.deleteMany({
           where: { userId, roleId: { in: taken.map(({ id }) => id) } },

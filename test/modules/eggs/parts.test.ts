@@ -176,6 +176,44 @@ describe('variables', () => {
   });
 });
 
+test('features and files of every shape are shown in their warning', () => {
+  const odd = [{ toString: 'x', valueOf: 1 }, null, ['a'], 'eula'];
+  const { template, warnings } = importEgg({ features: odd, file_denylist: odd });
+  const shown = '{"toString":"x","valueOf":1}, null, ["a"], eula';
+  expect(template.features.egg).toMatchObject({ features: odd, fileDenylist: odd });
+  expect(warnings).toEqual([
+    `features: kept, but nothing here acts on them: ${shown}`,
+    `file_denylist: kept, but users may open and change these files: ${shown}`,
+    PORTS,
+  ]);
+});
+
+test('of images that get the same name the first is taken, the others are in the warnings', () => {
+  const long = 'x'.repeat(120);
+  const { template, warnings } = importEgg({
+    docker_images: { Java: 'a:1', ' Java ': 'a:2', [`${long}1`]: 'a:3', [`${long}2`]: 'a:4' },
+  });
+  expect(Object.values(template.images)).toEqual(['a:1', 'a:3']);
+  expect(warnings).toEqual([
+    expect.stringContaining('docker_images. Java : left out: another image is called Java, too'),
+    expect.stringContaining('left out: another image is called xxx'),
+    PORTS,
+  ]);
+});
+
+test('rules that a template has no room for are in the warnings', () => {
+  const long = `in:${'map,'.repeat(300)}`;
+  const { template, warnings } = importEgg({
+    variables: [variable('A', { rules: [long, ...Array(30).fill('string')] })],
+  });
+  expect(template.variables[0]?.rules).toHaveLength(20);
+  expect(warnings).toEqual([
+    expect.stringMatching(/^variables\.A\.rules: "in:map,.*is left out: it has more than 1000 characters$/),
+    'variables.A.rules: only the first 20 are taken',
+    PORTS,
+  ]);
+});
+
 test('whatever an egg has that nobody reads is in the warnings, at every level', () => {
   const { warnings } = importEgg(
     {

@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { Success } from '../../../lib/schemas.js';
-import { MeResponse } from '../schemas.js';
 import type { Auth } from '../service.js';
-import { ChangePasswordBody, DeleteMeBody, UpdateMeBody } from './account-schemas.js';
+import { ChangePasswordBody, DeleteMeBody, MeResponse, UpdateMeBody } from './account-schemas.js';
 
 const tags = ['Account'];
 const config = { access: 'session' } as const;

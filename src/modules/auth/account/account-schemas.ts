@@ -1,10 +1,6 @@
 import { z } from 'zod';
 import { Email, GivenPassword, NewPassword, Username } from '../../../lib/account-fields.js';
-import { Id, success } from '../../../lib/schemas.js';
-
-export const SessionParams = z.object({ sessionId: Id });
-
-export const EndedResponse = success(z.object({ ended: z.int() }));
+import { success, Timestamp } from '../../../lib/schemas.js';
 
 export const ChangePasswordBody = z.strictObject({
   currentPassword: GivenPassword,
@@ -21,3 +17,13 @@ export const UpdateMeBody = z.strictObject({
 export type UpdateMeBody = z.output<typeof UpdateMeBody>;
 
 export const DeleteMeBody = z.strictObject({ password: GivenPassword });
+
+export const Me = z.object({
+  id: z.string(),
+  email: z.string(),
+  username: z.string(),
+  createdAt: Timestamp,
+});
+export type Me = z.output<typeof Me>;
+
+export const MeResponse = success(Me);

@@ -1,5 +1,4 @@
 import type { Database } from '../../../database/client.js';
-import { isUniqueViolation } from '../../../lib/database-errors.js';
 import { AppError } from '../../../lib/errors.js';
 
 interface Keys {
@@ -25,11 +24,4 @@ export async function requireFree(
     select: { emailKey: true },
   });
   if (taken) throw new AppError(taken.emailKey === emailKey ? 'auth.email_taken' : 'auth.username_taken');
-}
-
-/** What an insert or update failed of when somebody was quicker. Always throws. */
-export function takenError(error: unknown): never {
-  if (isUniqueViolation(error, 'User_emailKey_key')) throw new AppError('auth.email_taken');
-  if (isUniqueViolation(error, 'User_usernameKey_key')) throw new AppError('auth.username_taken');
-  throw error;
 }

@@ -1,26 +1,21 @@
 import type { Database } from '../../../database/client.js';
 import type { Bus } from '../../../events.js';
 import type { Prisma } from '../../../generated/prisma/client.js';
-import { emailKeyOf, usernameKeyOf } from '../../../lib/account-fields.js';
+import { emailKeyOf, rethrowTaken, usernameKeyOf } from '../../../lib/account-fields.js';
 import type { UserActor } from '../../../lib/actor.js';
-import {
-  isAdministrator,
-  lockAdministrators,
-  requireAnotherAdministrator,
-} from '../../../lib/administrators.js';
+import { lockAdministrators, requireNotLastAdministrator } from '../../../lib/administrators.js';
 import { auditChanges, recordAudit } from '../../../lib/audit.js';
 import { isForeignKeyViolation } from '../../../lib/database-errors.js';
 import { AppError } from '../../../lib/errors.js';
 import type { Passwords } from '../../../lib/passwords.js';
 import { withoutUndefined } from '../../../lib/without-undefined.js';
-import type { Me } from '../schemas.js';
 import type { PasswordCheck } from '../sign-in/password-check.js';
 import { lockOwnAccount } from './account-lock.js';
-import type { ChangePasswordBody, UpdateMeBody } from './account-schemas.js';
-import { requireFree, takenError } from './free-names.js';
+import type { ChangePasswordBody, Me, UpdateMeBody } from './account-schemas.js';
+import { requireFree } from './free-names.js';
 import { requireSession, type Sessions } from './sessions.js';
 
-const SHOWN = { id: true, email: true, username: true, createdAt: true } as const;
+const COLUMNS = { id: true, email: true, username: true, createdAt: true } as const;
 
 export interface ProfileOptions {
   database: Database;
@@ -35,7 +30,7 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
   const { prisma } = database;
 
   async function get({ userId }: UserActor): Promise<Me> {
-    const user = await prisma.user.findUnique({ where: { id: userId }, select: SHOWN });
+    const user = await prisma.user.findUnique({ where: { id: userId }, select: COLUMNS });
     if (!user) throw new AppError('auth.invalid_token');
     return user;
   }
@@ -59,12 +54,12 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
         const updated = await transaction.user.update({
           where: { id: actor.userId },
           data: { ...after, ...keys },
-          select: SHOWN,
+          select: COLUMNS,
         });
         await audit(transaction, actor, 'user.update', auditChanges(before, after));
         return updated;
       })
-      .catch(takenError);
+      .catch(rethrowTaken);
     bus.emit('access.changed', { userId: actor.userId });
     return updated;
   }
@@ -108,8 +103,7 @@ export function createProfile({ database, bus, passwords, sessions, checkPasswor
         if ((await transaction.server.count({ where: { ownerId: userId } })) > 0) {
           throw new AppError('user.owns_servers');
         }
-        if (await isAdministrator(transaction, userId))
-          await requireAnotherAdministrator(transaction, userId);
+        await requireNotLastAdministrator(transaction, userId);
         const select = { email: true, sessions: { select: { id: true } }, apiKeys: { select: { id: true } } };
         const user = await transaction.user.delete({ where: { id: userId }, select });
         await audit(transaction, actor, 'user.delete', { username: actor.username, email: user.email });

@@ -1,8 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { EmptyBody, PageQuery, pageBody, Success } from '../../../lib/schemas.js';
-import { SessionsResponse } from '../schemas.js';
 import type { Auth } from '../service.js';
-import { EndedResponse, SessionParams } from './account-schemas.js';
+import { EndedResponse, SessionParams, SessionsResponse } from './session-schemas.js';
 
 const tags = ['Account'];
 const config = { access: 'session' } as const;

@@ -2,20 +2,21 @@ import type { Database } from '../../../database/client.js';
 import type { Bus } from '../../../events.js';
 import type { Prisma } from '../../../generated/prisma/client.js';
 import type { Origin, UserActor } from '../../../lib/actor.js';
-import { type AuditTransaction, recordAudit } from '../../../lib/audit.js';
+import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
 import { createToken, hashToken } from '../../../lib/secrets.js';
-import { createRowId, execute } from '../execute.js';
-import type { SessionView } from '../schemas.js';
+import { execute, type SqlTransaction } from '../../../lib/transaction.js';
+import { createRowId } from '../row-id.js';
 import { lockOwnAccount } from './account-lock.js';
+import type { SessionView } from './session-schemas.js';
 import { cutOrigin } from './stored-origin.js';
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** A session that is not refreshed for so long ends. */
 const SESSION_MS = 30 * DAY_MS;
 
-const SHOWN = {
+const COLUMNS = {
   id: true,
   ipAddress: true,
   userAgent: true,
@@ -43,10 +44,10 @@ export type Sessions = ReturnType<typeof createSessions>;
 export function createSessions({ database, bus }: { database: Database; bus: Bus }) {
   const { prisma } = database;
 
-  async function open(transaction: AuditTransaction, userId: string, client: Origin): Promise<NewSession> {
+  async function open(transaction: SqlTransaction, userId: string, origin: Origin): Promise<NewSession> {
     const sessionId = createRowId();
     const refreshToken = createToken('ctr');
-    const { ipAddress, userAgent } = cutOrigin(client);
+    const { ipAddress, userAgent } = cutOrigin(origin);
     await execute(transaction, OPEN, [
       sessionId,
       userId,
@@ -62,8 +63,8 @@ export function createSessions({ database, bus }: { database: Database; bus: Bus
   /**
    * Ends an account's sessions and the logins of it that still wait for their second factor; its API keys stay.
    * The account is locked and the change that is the reason (password, disabling) made before it in the transaction: a
-   * login under way then either sees the change, or its session is among those that end. Answers what `publishEnded` has to be given
-   * after the commit.
+   * login under way then either sees the change, or its session is among those that end. Answers what `publishEnded`
+   * has to be given after the commit.
    */
   async function end(
     transaction: Prisma.TransactionClient,
@@ -131,7 +132,7 @@ export function createSessions({ database, bus }: { database: Database; bus: Bus
         where,
         orderBy: [{ lastUsedAt: 'desc' }, { id: 'asc' }],
         ...pageRange(page),
-        select: SHOWN,
+        select: COLUMNS,
       }),
       prisma.session.count({ where }),
     ]);

@@ -11,7 +11,7 @@ import { type ApiKeyTokens, shownPrefix } from './api-key-tokens.js';
 
 const KEYS_MAX = 50;
 
-const SHOWN = {
+const COLUMNS = {
   id: true,
   name: true,
   prefix: true,
@@ -39,7 +39,7 @@ export function createApiKeys({ database, bus, tokens }: ApiKeysOptions) {
         where,
         orderBy: [{ createdAt: 'desc' }, { id: 'asc' }],
         ...pageRange(page),
-        select: SHOWN,
+        select: COLUMNS,
       }),
       prisma.apiKey.count({ where }),
     ]);
@@ -62,7 +62,7 @@ export function createApiKeys({ database, bus, tokens }: ApiKeysOptions) {
         ...shown
       } = await transaction.apiKey.create({
         data: { userId, name, permissions, expiresAt, prefix: shownPrefix(key), tokenHash: hashToken(key) },
-        select: SHOWN,
+        select: COLUMNS,
       });
       await recordAudit(transaction, actor, {
         action: 'api_key.create',

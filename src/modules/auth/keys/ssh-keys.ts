@@ -10,7 +10,7 @@ import type { AddSshKeyBody, SshKeyView } from './ssh-key-schemas.js';
 
 const KEYS_MAX = 50;
 
-const SHOWN = {
+const COLUMNS = {
   id: true,
   name: true,
   type: true,
@@ -31,7 +31,7 @@ export function createSshKeys({ database }: { database: Database }) {
         where,
         orderBy: [{ createdAt: 'desc' }, { id: 'asc' }],
         ...pageRange(page),
-        select: SHOWN,
+        select: COLUMNS,
       }),
       prisma.sshKey.count({ where }),
     ]);
@@ -48,7 +48,7 @@ export function createSshKeys({ database }: { database: Database }) {
         if ((await transaction.sshKey.count({ where: { userId } })) >= KEYS_MAX) {
           throw new AppError('ssh_key.too_many');
         }
-        const added = await transaction.sshKey.create({ data: { userId, name, ...key }, select: SHOWN });
+        const added = await transaction.sshKey.create({ data: { userId, name, ...key }, select: COLUMNS });
         await recordAudit(transaction, actor, {
           action: 'ssh_key.add',
           resourceType: 'ssh_key',

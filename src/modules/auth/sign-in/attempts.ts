@@ -1,10 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises';
 import type { Database } from '../../../database/client.js';
 import type { Prisma } from '../../../generated/prisma/client.js';
-import type { AuditTransaction } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
+import { execute, type SqlTransaction } from '../../../lib/transaction.js';
 import { cutAddress } from '../account/stored-origin.js';
-import { execute } from '../execute.js';
 import { createUnknownAccounts } from './unknown-accounts.js';
 
 /** So many failures one after the other cost nothing: people mistype. */
@@ -23,6 +22,14 @@ const WAITING_PER_ADDRESS_MAX = 1;
 const WAITING_AT_HOME_MAX = 50;
 
 const FORGET = `UPDATE "User" SET "failedLogins" = 0, "lastFailedLoginAt" = NULL WHERE "id" = $1`;
+
+/** What has to be loaded of an account that somebody tries to get into. */
+export const ATTEMPTED_COLUMNS = {
+  id: true,
+  emailKey: true,
+  failedLogins: true,
+  lastFailedLoginAt: true,
+} as const;
 
 /** What is slowed down: an account, or an e-mail that none has. */
 export interface AttemptedAccount {
@@ -115,7 +122,7 @@ export function createAttempts({
   }
 
   /** Somebody has signed in: what failed before does not count. */
-  function succeed(transaction: AuditTransaction, userId: string): Promise<void> {
+  function succeed(transaction: SqlTransaction, userId: string): Promise<void> {
     return execute(transaction, FORGET, [userId]);
   }
 

@@ -3,7 +3,7 @@ import type { UserActor } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
 import type { Passwords } from '../../../lib/passwords.js';
-import type { Attempts } from './attempts.js';
+import { ATTEMPTED_COLUMNS, type Attempts } from './attempts.js';
 
 export interface PasswordCheckOptions {
   database: Database;
@@ -23,7 +23,7 @@ export function createPasswordCheck({ database, passwords, attempts }: PasswordC
   return async function checkPassword(actor, password) {
     const account = await prisma.user.findUnique({
       where: { id: actor.userId },
-      select: { id: true, emailKey: true, passwordHash: true, failedLogins: true, lastFailedLoginAt: true },
+      select: { ...ATTEMPTED_COLUMNS, passwordHash: true },
     });
     if (!account) throw new AppError('auth.invalid_token');
     const attempted = { account, emailKey: account.emailKey };

@@ -6,7 +6,7 @@ import { AppError } from '../../../lib/errors.js';
 import { createToken, hashToken } from '../../../lib/secrets.js';
 import { type NewSession, type Sessions, sessionExpiry } from '../account/sessions.js';
 import { cutOrigin } from '../account/stored-origin.js';
-import { SIGNED_IN_USER, type SignedInUser, toSignedInUser } from './signed-in.js';
+import { SIGNED_IN_COLUMNS, type SignedInUser, toSignedInUser } from './signed-in.js';
 
 export interface Refreshed extends NewSession {
   user: SignedInUser;
@@ -17,11 +17,11 @@ export function createRefresh({ database, sessions }: { database: Database; sess
   const { prisma } = database;
 
   /** Uses a refresh token up and answers its successor. Throws `auth.invalid_token`. */
-  return async function rotate(refreshToken: string, client: Origin): Promise<Refreshed> {
+  return async function rotate(refreshToken: string, origin: Origin): Promise<Refreshed> {
     const tokenHash = hashToken(refreshToken);
-    const rotated = await prisma.$transaction((transaction) => useUp(transaction, tokenHash, client));
+    const rotated = await prisma.$transaction((transaction) => useUp(transaction, tokenHash, origin));
     if (rotated) return rotated;
-    await revokeFamilyOf(tokenHash, client);
+    await revokeFamilyOf(tokenHash, origin);
     throw new AppError('auth.invalid_token');
   };
 
@@ -29,7 +29,7 @@ export function createRefresh({ database, sessions }: { database: Database; sess
   async function useUp(
     transaction: Prisma.TransactionClient,
     tokenHash: string,
-    client: Origin,
+    origin: Origin,
   ): Promise<Refreshed | null> {
     const now = new Date();
     const token = await transaction.refreshToken.findUnique({
@@ -49,13 +49,13 @@ export function createRefresh({ database, sessions }: { database: Database; sess
     const expiresAt = sessionExpiry(now);
     const [session] = await transaction.session.updateManyAndReturn({
       where: { id: used.sessionId, revokedAt: null, expiresAt: { gt: now } },
-      data: { expiresAt, lastUsedAt: now, ...cutOrigin(client) },
+      data: { expiresAt, lastUsedAt: now, ...cutOrigin(origin) },
       select: { id: true, userId: true },
     });
     if (!session) throw new AppError('auth.invalid_token');
     const user = await transaction.user.findUnique({
       where: { id: session.userId, disabledAt: null },
-      select: SIGNED_IN_USER,
+      select: SIGNED_IN_COLUMNS,
     });
     if (!user) throw new AppError('auth.invalid_token');
     const successor = createToken('ctr');
@@ -66,7 +66,7 @@ export function createRefresh({ database, sessions }: { database: Database; sess
   }
 
   /** Somebody used a token for the second time: one of the two is a thief, so neither goes on. */
-  async function revokeFamilyOf(tokenHash: string, client: Origin): Promise<void> {
+  async function revokeFamilyOf(tokenHash: string, origin: Origin): Promise<void> {
     const token = await prisma.refreshToken.findUnique({
       where: { tokenHash },
       select: {
@@ -84,7 +84,7 @@ export function createRefresh({ database, sessions }: { database: Database; sess
       if (count === 0) return false;
       await recordAudit(
         transaction,
-        { kind: 'subject', userId, username: user.username, origin: client },
+        { kind: 'subject', userId, username: user.username, origin },
         { action: 'auth.refresh_reuse', resourceType: 'session', resourceId: sessionId },
       );
       return true;

@@ -1,17 +1,15 @@
 import type { Database } from '../../../database/client.js';
-import { emailKeyOf, usernameKeyOf } from '../../../lib/account-fields.js';
+import { emailKeyOf, rethrowTaken, usernameKeyOf } from '../../../lib/account-fields.js';
 import type { Origin } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
+import { REGISTERED_ROLE } from '../../../lib/built-in-roles.js';
 import { AppError } from '../../../lib/errors.js';
 import type { Passwords } from '../../../lib/passwords.js';
 import type { AccessTokens } from '../access-tokens.js';
-import { requireFree, takenError } from '../account/free-names.js';
+import { requireFree } from '../account/free-names.js';
 import type { Sessions } from '../account/sessions.js';
 import type { RegisterBody, SignedIn } from '../schemas.js';
-import { SIGNED_IN_USER, signedInAnswer, toSignedInUser } from './signed-in.js';
-
-/** The role of everybody who registers. */
-const REGISTERED_ROLE = 'User';
+import { SIGNED_IN_COLUMNS, signedInAnswer, toSignedInUser } from './signed-in.js';
 
 export interface RegistrationOptions {
   database: Database;
@@ -28,7 +26,7 @@ export function createRegistration(options: RegistrationOptions) {
   /** Throws `auth.registration_closed`, `auth.email_taken`, `auth.username_taken`. */
   return async function register(
     { email, password, username }: RegisterBody,
-    client: Origin,
+    origin: Origin,
   ): Promise<SignedIn> {
     if (registration === 'closed') throw new AppError('auth.registration_closed');
     const keys = { emailKey: emailKeyOf(email), usernameKey: usernameKeyOf(username) };
@@ -45,18 +43,18 @@ export function createRegistration(options: RegistrationOptions) {
             passwordHash,
             ...(role && { roles: { create: { roleId: role.id } } }),
           },
-          select: SIGNED_IN_USER,
+          select: SIGNED_IN_COLUMNS,
         });
-        const session = await sessions.open(transaction, user.id, client);
+        const session = await sessions.open(transaction, user.id, origin);
         await recordAudit(
           transaction,
-          { kind: 'subject', userId: user.id, username, origin: client },
+          { kind: 'subject', userId: user.id, username, origin },
           { action: 'auth.register', resourceType: 'user', resourceId: user.id, metadata: { email } },
         );
         return { user: toSignedInUser(user), session };
       })
       // Somebody was quicker between the look and the insert.
-      .catch(takenError);
+      .catch(rethrowTaken);
     return signedInAnswer(accessTokens, user, session);
   };
 }

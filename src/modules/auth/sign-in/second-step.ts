@@ -10,8 +10,8 @@ import type { Sessions } from '../account/sessions.js';
 import type { SignedIn } from '../schemas.js';
 import type { GivenCode, TwoFactorCodes } from '../two-factor/two-factor-codes.js';
 import { tryTicket } from '../two-factor/two-factor-tickets.js';
-import type { Attempts } from './attempts.js';
-import { SIGNED_IN_USER, signedInAnswer, toSignedInUser } from './signed-in.js';
+import { ATTEMPTED_COLUMNS, type Attempts } from './attempts.js';
+import { SIGNED_IN_COLUMNS, signedInAnswer, toSignedInUser } from './signed-in.js';
 
 export interface SecondStepOptions {
   database: Database;
@@ -27,11 +27,11 @@ export function createSecondStep(options: SecondStepOptions) {
   const { prisma } = database;
 
   /** Throws `auth.two_factor_invalid` for a wrong code and for a ticket that is not good (any more) alike. */
-  return async function loginSecondStep(ticket: string, given: GivenCode, client: Origin): Promise<SignedIn> {
+  return async function loginSecondStep(ticket: string, given: GivenCode, origin: Origin): Promise<SignedIn> {
     const account = await findAccount(ticket);
-    await attempts.wait({ account, emailKey: account.emailKey }, client.ipAddress);
+    await attempts.wait({ account, emailKey: account.emailKey }, origin.ipAddress);
     const entered = await prisma.$transaction((transaction) =>
-      enter(transaction, { userId: account.id, ticket, given, client }),
+      enter(transaction, { userId: account.id, ticket, given, origin }),
     );
     if (!entered) throw new AppError('auth.two_factor_invalid');
     return signedInAnswer(accessTokens, entered.user, entered.session);
@@ -40,9 +40,7 @@ export function createSecondStep(options: SecondStepOptions) {
   async function findAccount(ticket: string) {
     const found = await prisma.twoFactorTicket.findUnique({
       where: { tokenHash: hashToken(ticket) },
-      select: {
-        user: { select: { id: true, emailKey: true, failedLogins: true, lastFailedLoginAt: true } },
-      },
+      select: { user: { select: ATTEMPTED_COLUMNS } },
     });
     if (!found) throw new AppError('auth.two_factor_invalid');
     return found.user;
@@ -51,16 +49,16 @@ export function createSecondStep(options: SecondStepOptions) {
   /** Null when it is refused: what was counted stays counted. */
   async function enter(
     transaction: Prisma.TransactionClient,
-    { userId, ticket, given, client }: { userId: string; ticket: string; given: GivenCode; client: Origin },
+    { userId, ticket, given, origin }: { userId: string; ticket: string; given: GivenCode; origin: Origin },
   ) {
     const isActive = await lockAccount(transaction, userId);
     const tried = isActive ? await tryTicket(transaction, ticket) : null;
     if (!tried) return null;
     const user = await transaction.user.findUniqueOrThrow({
       where: { id: userId },
-      select: { ...SIGNED_IN_USER, emailKey: true, failedLogins: true, lastFailedLoginAt: true },
+      select: { ...SIGNED_IN_COLUMNS, ...ATTEMPTED_COLUMNS },
     });
-    const who = { kind: 'subject', userId, username: user.username, origin: client } as const;
+    const who = { kind: 'subject', userId, username: user.username, origin } as const;
     if (!(await codes.use(transaction, userId, given))) {
       await attempts.fail(transaction, { account: user, emailKey: user.emailKey });
       const resource = { resourceType: 'user', resourceId: userId };
@@ -69,7 +67,7 @@ export function createSecondStep(options: SecondStepOptions) {
     }
     await transaction.twoFactorTicket.delete({ where: { id: tried.id } });
     await attempts.succeed(transaction, userId);
-    const session = await sessions.open(transaction, userId, client);
+    const session = await sessions.open(transaction, userId, origin);
     await recordAudit(transaction, who, {
       action: 'auth.login',
       resourceType: 'session',

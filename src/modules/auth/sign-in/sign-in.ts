@@ -5,6 +5,7 @@ import type { Origin } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
 import type { Passwords } from '../../../lib/passwords.js';
+import { ROLE_PERMISSIONS } from '../../../lib/role-permissions.js';
 import { inTransaction } from '../../../lib/transaction.js';
 import type { AccessTokens } from '../access-tokens.js';
 import type { Sessions } from '../account/sessions.js';
@@ -29,11 +30,7 @@ const FIND = `
 
 /** Nothing when the account has changed since its password was compared. */
 const LOAD = `
-  SELECT u."id", u."email", u."username",
-    ARRAY(
-      SELECT DISTINCT unnest(r."permissions")
-      FROM "UserRole" ur JOIN "Role" r ON r."id" = ur."roleId" WHERE ur."userId" = u."id"
-    ) AS "permissions",
+  SELECT u."id", u."email", u."username", ${ROLE_PERMISSIONS} AS "permissions",
     EXISTS (
       SELECT FROM "TwoFactor" t WHERE t."userId" = u."id" AND t."confirmedAt" IS NOT NULL
     ) AS "hasSecondFactor"
@@ -59,18 +56,18 @@ export interface SignInOptions {
 export function createSignIn({ database, passwords, accessTokens, sessions, attempts }: SignInOptions) {
   const { pool, prisma } = database;
 
-  return async function login({ email, password }: LoginBody, client: Origin): Promise<SignedIn> {
+  return async function login({ email, password }: LoginBody, origin: Origin): Promise<SignedIn> {
     const emailKey = emailKeyOf(email);
     const { rows } = await pool.query<Account>({ name: 'sign-in', text: FIND, values: [emailKey] });
     const account = rows[0] ?? null;
-    await attempts.wait({ account, emailKey }, client.ipAddress);
+    await attempts.wait({ account, emailKey }, origin.ipAddress);
     const matches = await passwords.verify(account?.passwordHash ?? null, password);
     const entered =
       account && matches && !account.disabledAt
-        ? await inTransaction(pool, (transaction) => enter(transaction, account, client))
+        ? await inTransaction(pool, (transaction) => enter(transaction, account, origin))
         : null;
     if (!entered) {
-      await refuse({ account, emailKey }, account?.username ?? null, client);
+      await refuse({ account, emailKey }, account?.username ?? null, origin);
       throw new AppError('auth.invalid_credentials');
     }
     if ('ticket' in entered) {
@@ -81,14 +78,14 @@ export function createSignIn({ database, passwords, accessTokens, sessions, atte
   };
 
   /** Null when the account has changed since its password was compared. */
-  async function enter(transaction: PoolClient, account: Account, client: Origin) {
+  async function enter(transaction: PoolClient, account: Account, origin: Origin) {
     const { rows } = await transaction.query<SignedInUser & { hasSecondFactor: boolean }>(
       account.failedLogins > 0 ? LOAD_AND_HOLD : LOAD_AND_SHARE,
       [account.id, account.passwordHash],
     );
     const user = rows[0];
     if (!user) return null;
-    const who = { kind: 'subject', userId: user.id, username: user.username, origin: client } as const;
+    const who = { kind: 'subject', userId: user.id, username: user.username, origin } as const;
     if (user.hasSecondFactor) {
       const ticket = await createTicket(transaction, user.id);
       const resource = { resourceType: 'user', resourceId: user.id };
@@ -96,19 +93,19 @@ export function createSignIn({ database, passwords, accessTokens, sessions, atte
       return { ticket };
     }
     if (account.failedLogins > 0) await attempts.succeed(transaction, user.id);
-    const session = await sessions.open(transaction, user.id, client);
+    const session = await sessions.open(transaction, user.id, origin);
     const resource = { resourceType: 'session', resourceId: session.sessionId };
     await recordAudit(transaction, who, { action: 'auth.login', ...resource });
     return { user, session };
   }
 
-  async function refuse(attempted: AttemptedAccount, username: string | null, client: Origin): Promise<void> {
+  async function refuse(attempted: AttemptedAccount, username: string | null, origin: Origin): Promise<void> {
     await prisma.$transaction(async (transaction) => {
       await attempts.fail(transaction, attempted);
       const userId = attempted.account?.id ?? null;
       await recordAudit(
         transaction,
-        { kind: 'subject', userId, username, origin: client },
+        { kind: 'subject', userId, username, origin },
         { action: 'auth.login_failed', ...attempts.resourceOf(attempted) },
       );
     });

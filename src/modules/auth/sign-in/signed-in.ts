@@ -3,7 +3,7 @@ import type { NewSession } from '../account/sessions.js';
 import type { SignedIn } from '../schemas.js';
 
 /** What has to be loaded of a user who signs in. */
-export const SIGNED_IN_USER = {
+export const SIGNED_IN_COLUMNS = {
   id: true,
   email: true,
   username: true,

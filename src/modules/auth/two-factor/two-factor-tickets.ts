@@ -1,7 +1,7 @@
 import type { Prisma } from '../../../generated/prisma/client.js';
-import type { AuditTransaction } from '../../../lib/audit.js';
 import { createToken, hashToken } from '../../../lib/secrets.js';
-import { createRowId, execute } from '../execute.js';
+import { execute, type SqlTransaction } from '../../../lib/transaction.js';
+import { createRowId } from '../row-id.js';
 
 /** Between the two steps of a login. */
 export const TICKET_SECONDS = 5 * 60;
@@ -19,7 +19,7 @@ const INSERT = `
   VALUES ($1, $2, $3, clock_timestamp(), $4::timestamptz)`;
 
 /** For somebody whose password was right. It is good for the second step and nothing else. */
-export async function createTicket(transaction: AuditTransaction, userId: string): Promise<string> {
+export async function createTicket(transaction: SqlTransaction, userId: string): Promise<string> {
   await execute(transaction, DELETE_SURPLUS, [userId, TICKETS_MAX - 1]);
   const ticket = createToken('ctt');
   const expiresAt = new Date(Date.now() + TICKET_SECONDS * 1000);

@@ -4,7 +4,7 @@ import type { UserActor } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
 import { AppError } from '../../../lib/errors.js';
 import { lockOwnAccount } from '../account/account-lock.js';
-import type { Attempts } from '../sign-in/attempts.js';
+import { ATTEMPTED_COLUMNS, type Attempts } from '../sign-in/attempts.js';
 import type { PasswordCheck } from '../sign-in/password-check.js';
 import type { GivenCode, TwoFactorCodes } from './two-factor-codes.js';
 import type { Enrolment, TwoFactorState } from './two-factor-schemas.js';
@@ -87,13 +87,7 @@ export function createTwoFactor({ database, checkPassword, attempts, codes }: Tw
       await lockOwnAccount(transaction, actor);
       const account = await transaction.user.findUniqueOrThrow({
         where: { id: userId },
-        select: {
-          id: true,
-          emailKey: true,
-          failedLogins: true,
-          lastFailedLoginAt: true,
-          twoFactor: { select: { confirmedAt: true } },
-        },
+        select: { ...ATTEMPTED_COLUMNS, twoFactor: { select: { confirmedAt: true } } },
       });
       if (!account.twoFactor?.confirmedAt) throw new AppError('auth.two_factor_disabled');
       if (await codes.use(transaction, userId, given)) return { result: await work(transaction) };

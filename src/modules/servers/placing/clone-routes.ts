@@ -1,5 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { ServerParams, ServerResponse } from '../schemas.js';
+import { ServerParams } from '../../../lib/schemas.js';
+import { ServerResponse } from '../schemas.js';
 import type { Servers } from '../service.js';
 import { CloneServerBody } from './clone-schemas.js';
 

@@ -1,5 +1,6 @@
 import { type Actor, hasPermission } from '../../../lib/actor.js';
 import { AppError } from '../../../lib/errors.js';
+import { own } from '../../../lib/own.js';
 import type { TemplateVariable } from '../../../lib/stored-template.js';
 import { checkVariable } from '../../../lib/template-variables.js';
 import { placeholdersIn } from '../../../lib/templates.js';
@@ -108,9 +109,4 @@ function checkRights(
   if (variable.userEditable || hasPermission(actor, 'admin.write')) return;
   if (value === ((current && own(current, variable.name)) ?? variable.default)) return;
   throw new AppError('permission.denied', `Only an administrator may set ${variable.name}.`);
-}
-
-/** A variable may be called `constructor`, which every object has. */
-function own(values: Readonly<Record<string, string>>, name: string): string | undefined {
-  return Object.hasOwn(values, name) ? values[name] : undefined;
 }

@@ -1,5 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { ServerParams } from '../schemas.js';
+import { ServerParams } from '../../../lib/schemas.js';
 import type { Servers } from '../service.js';
 import { TransferResponse, TransferServerBody } from './transfer-schemas.js';
 

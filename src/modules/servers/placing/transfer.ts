@@ -17,7 +17,7 @@ type Transaction = Prisma.TransactionClient;
 
 export interface ServerTransfer {
   /**
-   * Gives a server that its node has nothing of yet to another node. Errors: `server.transfer_failed`,
+   * Gives a server that its node has nothing of yet to another node. Throws `server.transfer_failed`,
    * `server.transfer_unavailable` for any other server, and what is in the way on the target.
    */
   transfer(actor: Actor, serverId: string, targetNodeId: string): Promise<TransferredServer>;

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody } from '../../../lib/schemas.js';
-import { MessageResponse, ServerParams } from '../schemas.js';
+import { EmptyBody, ServerParams } from '../../../lib/schemas.js';
+import { MessageResponse } from '../schemas.js';
 import type { Servers } from '../service.js';
 import { CrashPolicyResponse, RestartPolicyBody } from './crash-policy-schemas.js';
 

@@ -1,6 +1,6 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody } from '../../../lib/schemas.js';
-import { InstallResponse, MessageResponse, ServerParams, StopServerBody } from '../schemas.js';
+import { EmptyBody, ServerParams } from '../../../lib/schemas.js';
+import { InstallResponse, MessageResponse, StopServerBody } from '../schemas.js';
 import type { Servers } from '../service.js';
 
 const tags = ['Servers'];

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { EmptyBody } from '../../../lib/schemas.js';
-import { ServerParams } from '../schemas.js';
+import { EmptyBody, ServerParams } from '../../../lib/schemas.js';
 import type { Servers } from '../service.js';
 import { SuspendServerBody, SuspensionResponse } from './suspension-schemas.js';
 

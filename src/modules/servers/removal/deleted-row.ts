@@ -39,7 +39,7 @@ export function wasOnNode(
 
 /**
  * Deletes the row of a server. Ports, address, members and the console's position go with it; its databases stay until
- * they are dropped. Errors: `server.not_found`, and unless forced `server.not_stopped`.
+ * they are dropped. Throws `server.not_found`, and unless forced `server.not_stopped`.
  */
 export async function deleteServerRow(
   pool: Pool,
@@ -60,11 +60,12 @@ export async function deleteServerRow(
     const mayBeOnNode = !isDown || server.activeAction !== null || wasOnNode(server);
     if (mayBeOnNode) await options.before?.(client);
     // One that is still being made may turn out to be somebody else's: it is looked at before it is dropped.
-    await client.query(
+    const dropped = await client.query<{ name: string }>(
       `UPDATE "ServerDatabase" SET "state" = 'deleting', "stateChangedAt" = now()
-       WHERE "serverId" = $1 AND "state" = 'ready'`,
+       WHERE "serverId" = $1 AND "state" = 'ready' RETURNING "name"`,
       [id],
     );
+    const databases = dropped.rows.map(({ name }) => name);
     await client.query(`DELETE FROM "Server" WHERE "id" = $1`, [id]);
     await recordAudit(client, actor, {
       action: 'server.delete',
@@ -74,6 +75,7 @@ export async function deleteServerRow(
       metadata: {
         serverName: server.name,
         ...(options.isForced && { isForced: true }),
+        ...(databases.length > 0 && { databases }),
         ...(server.deletionRequestedAt && { requestedAt: server.deletionRequestedAt }),
       },
     });

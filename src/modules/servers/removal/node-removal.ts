@@ -12,7 +12,7 @@ export interface ServerOnNode {
 }
 
 /**
- * Has the agent remove all that the node has of a server, and waits for its word. Errors: `node.offline`, also when no
+ * Has the agent remove all that the node has of a server, and waits for its word. Throws `node.offline`, also when no
  * answer comes, and `agent.rejected`.
  */
 export type RemoveFromNode = (server: ServerOnNode, commandId?: string) => Promise<void>;

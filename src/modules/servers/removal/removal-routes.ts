@@ -1,6 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { MessageResponse, ServerParams } from '../schemas.js';
+import { ServerParams } from '../../../lib/schemas.js';
+import { MessageResponse } from '../schemas.js';
 import type { Servers } from '../service.js';
 
 const DeleteServerQuery = z.strictObject({

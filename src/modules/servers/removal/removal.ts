@@ -33,6 +33,17 @@ export interface RemovalDependencies {
 export function createServerRemoval(dependencies: RemovalDependencies): ServerRemoval {
   const { pool, agents, access, bus, states, removeFromNode, removedServers } = dependencies;
 
+  function requireDeletable(server: ServerState): void {
+    if (server.deletionRequestedAt) throw new AppError('server.being_deleted');
+    if (isBusy(server, new Date())) throw new AppError('server.busy');
+    if (server.status === 'stopped' || server.status === 'crashed') return;
+    if (agents.isConnected(server.nodeId)) throw new AppError('server.not_stopped');
+    throw new AppError(
+      'server.not_stopped',
+      'The server ran when its node went offline: it can be stopped when the node is back. An administrator can delete it at once, with ?force=true.',
+    );
+  }
+
   async function request(actor: Actor, serverId: string): Promise<void> {
     const changed = await states.change(
       serverId,
@@ -98,12 +109,6 @@ function requireForce(actor: Actor): void {
     'permission.denied',
     'Only who may delete every server may do so by force. Delete it without, or ask an administrator.',
   );
-}
-
-function requireDeletable(server: ServerState): void {
-  if (server.deletionRequestedAt) throw new AppError('server.being_deleted');
-  if (isBusy(server, new Date())) throw new AppError('server.busy');
-  if (server.status !== 'stopped' && server.status !== 'crashed') throw new AppError('server.not_stopped');
 }
 
 /** The server with its deletion begun: nothing else is done with it meanwhile. */

@@ -1,6 +1,5 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
-import { PageQuery, pageBody, Success } from '../../../lib/schemas.js';
-import { ServerParams } from '../schemas.js';
+import { PageQuery, pageBody, ServerParams, Success } from '../../../lib/schemas.js';
 import type { Servers } from '../service.js';
 import {
   AddAllocationBody,

@@ -1,9 +1,7 @@
 import { z } from 'zod';
-import { success, successPage, wholeNumber } from '../../../lib/schemas.js';
-import { ServerParams } from '../schemas.js';
+import { Port, ServerParams, success, successPage } from '../../../lib/schemas.js';
 
 const PORT_MAX = 65_535;
-const Port = wholeNumber({ min: 1, max: PORT_MAX });
 
 export const AddAllocationBody = z.strictObject({
   containerPort: Port,

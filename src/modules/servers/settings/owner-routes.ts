@@ -1,7 +1,7 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { z } from 'zod';
-import { Id } from '../../../lib/schemas.js';
-import { ServerParams, ServerResponse } from '../schemas.js';
+import { Id, ServerParams } from '../../../lib/schemas.js';
+import { ServerResponse } from '../schemas.js';
 import type { Servers } from '../service.js';
 
 const OwnerBody = z.strictObject({ ownerId: Id });

@@ -28,7 +28,7 @@ interface LockedServer {
   networkMode: string;
 }
 
-const SHOWN = { containerPort: true, hostPort: true, isPrimary: true } as const;
+const COLUMNS = { containerPort: true, hostPort: true, isPrimary: true } as const;
 
 export function createServerAllocations({
   prisma,
@@ -44,7 +44,7 @@ export function createServerAllocations({
       const [items, total] = await Promise.all([
         prisma.allocation.findMany({
           where,
-          select: SHOWN,
+          select: COLUMNS,
           orderBy: [{ isPrimary: 'desc' }, { containerPort: 'asc' }],
           ...pageRange(query),
         }),
@@ -128,7 +128,7 @@ async function add(
   if (!choice) throw new AppError('node.insufficient_resources');
   const allocation = await transaction.allocation.create({
     data: { ...choice, isPrimary: false, nodeId, serverId },
-    select: SHOWN,
+    select: COLUMNS,
   });
   await touch(transaction, serverId);
   const ports = { containerPort, hostPort: allocation.hostPort };
@@ -166,7 +166,7 @@ async function touch(transaction: Transaction, serverId: string): Promise<void> 
 async function find(transaction: Transaction, serverId: string, containerPort: number): Promise<Allocation> {
   const allocation = await transaction.allocation.findUnique({
     where: { serverId_containerPort: { serverId, containerPort } },
-    select: SHOWN,
+    select: COLUMNS,
   });
   if (!allocation) throw new AppError('allocation.not_found');
   return allocation;

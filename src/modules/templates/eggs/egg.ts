@@ -52,11 +52,9 @@ export function importEgg(document: Readonly<Record<string, unknown>>): Imported
   const egg = createEggObject(document, '');
   const meta = egg.object('meta');
   const config = egg.object('config');
-  for (const [object, key] of [
-    [egg, '_comment'],
-    [meta, 'version'],
-  ] as const)
-    object.take(key);
+  // Nothing is lost with these two.
+  egg.take('_comment');
+  meta.take('version');
 
   const variables = readVariables(egg, report);
   const declared = new Set(variables.map(({ name }) => name));

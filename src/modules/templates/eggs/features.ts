@@ -47,5 +47,10 @@ export function readFeatures(
 }
 
 function list(value: unknown): string {
-  return Array.isArray(value) ? value.map(String).join(', ') : JSON.stringify(value);
+  return Array.isArray(value) ? value.map(show).join(', ') : show(value);
+}
+
+/** `String` would call what an object says is its `toString`. */
+function show(value: unknown): string {
+  return typeof value === 'string' ? value : JSON.stringify(value);
 }

@@ -1,6 +1,5 @@
 import { DockerImage } from '../../../lib/docker-image.js';
-import type { EggObject } from './egg-object.js';
-import { isEmpty } from './egg-object.js';
+import { type EggObject, isEmpty } from './egg-object.js';
 import { cut, type Report, refuse } from './report.js';
 
 const NAME_MAX_LENGTH = 100;
@@ -19,10 +18,14 @@ export function readImages(
   });
   const [first] = found;
   if (!first) return refuse('docker_images', 'names no image that can be used');
-  const images = Object.fromEntries(
-    found.map(([name, image]) => [cut(name.trim() || image, NAME_MAX_LENGTH), image]),
-  );
-  return { dockerImage: first[1], images };
+  const images: [string, string][] = [];
+  for (const [name, image] of found) {
+    const shown = cut(name.trim() || image, NAME_MAX_LENGTH);
+    const isTaken = images.some(([other]) => other === shown);
+    if (isTaken) report.warn(`docker_images.${name}`, `left out: another image is called ${shown}, too`);
+    else images.push([shown, image]);
+  }
+  return { dockerImage: first[1], images: Object.fromEntries(images) };
 }
 
 function namedImages(egg: EggObject, report: Report): [name: string, image: string][] {

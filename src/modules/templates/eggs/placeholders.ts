@@ -1,3 +1,4 @@
+import { own } from '../../../lib/own.js';
 import { BUILT_IN_VARIABLES } from '../../../lib/templates.js';
 import type { Report } from './report.js';
 
@@ -80,8 +81,4 @@ export function createPlaceholders(declared: ReadonlySet<string>, report: Report
       return text.replace(BRACES, (_whole, inside: string) => scriptVariable(inside.trim(), place));
     },
   };
-}
-
-function own<Value>(values: Readonly<Record<string, Value>>, name: string): Value | undefined {
-  return Object.hasOwn(values, name) ? values[name] : undefined;
 }

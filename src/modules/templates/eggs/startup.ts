@@ -1,8 +1,6 @@
-import type { EggObject } from './egg-object.js';
-import { isEmpty } from './egg-object.js';
+import { type EggObject, isEmpty } from './egg-object.js';
 import type { Placeholders } from './placeholders.js';
-import type { Report } from './report.js';
-import { refuse } from './report.js';
+import { type Report, refuse } from './report.js';
 
 export interface Startup {
   /** Words of ours. Empty: the image's own command. */

@@ -1,5 +1,6 @@
 import type { Pool } from 'pg';
 import type { Credential, UserActor } from '../../lib/actor.js';
+import { ROLE_PERMISSIONS } from '../../lib/role-permissions.js';
 
 /** An actor without where he is: the same token may be used from several places. */
 export type KnownUser = Omit<UserActor, 'origin'>;
@@ -17,12 +18,7 @@ interface Row {
   permissions: string[];
 }
 
-const USER = `u."id", u."email", u."username",
-    ARRAY(
-      SELECT DISTINCT unnest(r."permissions")
-      FROM "UserRole" ur JOIN "Role" r ON r."id" = ur."roleId"
-      WHERE ur."userId" = u."id"
-    ) AS "permissions"`;
+const USER = `u."id", u."email", u."username", ${ROLE_PERMISSIONS} AS "permissions"`;
 
 const LOAD_SESSION = `
   SELECT ${USER}
