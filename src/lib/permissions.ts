@@ -61,7 +61,9 @@ const GRANTED_MAX = 200;
 export const GrantedPermission = z
   .string()
   .max(64)
-  .refine((name) => WILDCARDS.includes(name) || isPermission(name), 'is not a permission');
+  .refine((name) => WILDCARDS.includes(name) || isPermission(name), {
+    error: ({ input }) => `"${input}" is not a permission: GET /api/admin/permissions lists them`,
+  });
 
 /** A list of rights as roles, API keys and members have it: each once. */
 export const GrantedPermissions = z

@@ -26,7 +26,6 @@ afterAll(async () => {
 const BODY = { name: 'Role', permissions: [] };
 
 const ROUTES = [
-  ['GET', '/api/admin/permissions', undefined],
   ['GET', '/api/admin/roles', undefined],
   ['POST', '/api/admin/roles', BODY],
   ['GET', '/api/admin/roles/x', undefined],
@@ -215,8 +214,10 @@ describe('what the panel cannot do without', () => {
 });
 
 test('the catalogue has every right, what it is about, and whether only a role gives it', async () => {
-  const administrator = await panel.createAdministrator();
-  const { data } = (await panel.get('/api/admin/permissions', administrator.token)).body;
+  // Whoever makes somebody a member chooses from it.
+  const { token } = await panel.createUser();
+  expect((await panel.get('/api/admin/permissions')).status).toBe(401);
+  const { data } = (await panel.get('/api/admin/permissions', token)).body;
   expect(data.permissions.map(({ name }: { name: string }) => name)).toEqual(PERMISSIONS);
   expect(data.permissions).toContainEqual({
     name: 'server.logs.read',
@@ -232,6 +233,7 @@ test('the catalogue has every right, what it is about, and whether only a role g
   });
   expect(data.wildcards).toEqual(expect.arrayContaining(['*', 'server.*', 'rate-limit.*']));
   // Whatever it says can be given.
+  const administrator = await panel.createAdministrator();
   const everything = [...data.wildcards, ...data.permissions.map(({ name }: { name: string }) => name)];
   expect((await create(everything, administrator.token)).status).toBe(201);
 });

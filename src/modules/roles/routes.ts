@@ -17,7 +17,7 @@ export const roleRoutes: FastifyPluginAsyncZod<{ roles: Roles }> = async (app, {
   app.get(
     '/permissions',
     {
-      config: { access: 'admin.read' },
+      config: { access: 'signed-in' },
       schema: { tags, summary: 'Every right there is', response: { 200: PermissionCatalogueResponse } },
     },
     async () => ({ success: true as const, data: permissionCatalogue() }),
