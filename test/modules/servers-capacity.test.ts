@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import { afterAll, beforeAll, expect, test } from 'vitest';
-import { assignPorts } from '../../src/modules/servers/placing/allocations.js';
+import { assignPorts } from '../../src/modules/servers/placing/ports.js';
 import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 
 let panel: Panel;

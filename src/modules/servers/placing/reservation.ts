@@ -4,9 +4,9 @@ import type { Actor } from '../../../lib/actor.js';
 import { recordAudit } from '../../../lib/audit.js';
 import { isForeignKeyViolation, isUniqueViolation } from '../../../lib/database-errors.js';
 import { AppError } from '../../../lib/errors.js';
-import { choosePorts } from './allocations.js';
 import { type LockedNode, lockNode, requireCapacity } from './capacity.js';
 import { chooseAddress } from './networks.js';
+import { choosePorts } from './ports.js';
 import type { ServerPlan } from './server-plan.js';
 
 type Transaction = Prisma.TransactionClient;

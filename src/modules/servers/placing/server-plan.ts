@@ -5,10 +5,10 @@ import { AppError } from '../../../lib/errors.js';
 import { readTemplate } from '../../../lib/stored-template.js';
 import { storedRestartPolicy } from '../restart-policy.js';
 import type { CreateServerBody } from '../schemas.js';
-import type { PortRequest } from './allocations.js';
 import type { Resources } from './capacity.js';
 import { checkEnvironment } from './environment.js';
 import { checkNetwork, type NetworkRequest } from './networks.js';
+import type { PortRequest } from './ports.js';
 import { checkDatabaseLimit, checkDockerImage } from './restricted-settings.js';
 
 /** A new server as it is to be, checked as far as that goes before its node is locked. */

@@ -8,9 +8,9 @@ import type { ServerAccess } from '../access.js';
 import { isBusy } from '../power/actions.js';
 import { wasOnNode } from '../removal/deleted-row.js';
 import type { ServerState } from '../state.js';
-import { movePorts } from './allocations.js';
 import { type LockedNode, lockNode, type Resources, requireCapacity } from './capacity.js';
 import { chooseAddress } from './networks.js';
+import { movePorts } from './ports.js';
 import type { TransferredServer } from './transfer-schemas.js';
 
 type Transaction = Prisma.TransactionClient;

@@ -5,8 +5,8 @@ import { isUniqueViolation } from '../../../lib/database-errors.js';
 import { AppError } from '../../../lib/errors.js';
 import { type Page, type PageQuery, pageRange } from '../../../lib/schemas.js';
 import type { ServerAccess } from '../access.js';
-import { choosePorts } from '../placing/allocations.js';
 import { lockNode } from '../placing/capacity.js';
+import { choosePorts } from '../placing/ports.js';
 import type { AddAllocationBody, Allocation } from './allocation-schemas.js';
 
 /** All but the first take a stopped server: `server.not_stopped`, and `server.busy` while something is done with it. */
