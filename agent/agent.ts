@@ -1,11 +1,14 @@
 import { mkdirSync } from 'node:fs';
-import { resolve } from 'node:path';
+import { join, resolve } from 'node:path';
 import type { Logger } from 'pino';
 import { Capability } from '../src/protocol/agent-messages.js';
 import { chooseRuntime } from './choose-runtime.js';
 import type { AgentConfig } from './config.js';
 import { createConfigurator } from './config-files/configurator.js';
 import { openCredentials } from './credentials.js';
+import { createDialler } from './data-plane/dialler.js';
+import { createDataServer } from './data-plane/server.js';
+import { createFileService } from './files/service.js';
 import { createOrderHandler } from './handlers.js';
 import { createHealthMeter } from './health.js';
 import { createLink, type Link, type LinkTimings, type Welcome } from './link.js';
@@ -36,6 +39,8 @@ export interface Agent {
   /** Let go of everything; game servers run on. */
   stop(): Promise<void>;
 }
+
+const MEGABYTE = 1024 * 1024;
 
 const TIMINGS: Omit<AgentTimings, 'installTimeoutMs'> = {
   stopTimeoutMs: 30_000,
@@ -83,6 +88,17 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
   const send: Link['send'] = (message) => link.send(message);
   const configurator = createConfigurator({ configureCommand: options.configureCommand, uid, gid, log });
   const registry = createRegistry({ dataDir, runtime, directories, configurator, timings, send, log });
+  const files = createFileService({
+    find(uuid) {
+      const server = registry.findByUuid(uuid);
+      if (server === null) return null;
+      const limitBytes = server.diskMb > 0 ? server.diskMb * MEGABYTE : null;
+      return { directory: directories.pathOf(uuid), limitBytes };
+    },
+    owner: uid === null ? null : { uid, gid: gid ?? uid },
+    stateDirectory: join(dataDir, 'files'),
+    log,
+  });
   const countRunning = () => registry.all().filter(({ isRunning }) => isRunning).length;
   const measureHealth = createHealthMeter({ nodeId: config.nodeId, dataDir, countRunning });
   const reportHealth = () => {
@@ -110,15 +126,34 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     onWelcome(welcome) {
       reportEverything(welcome, registry, send);
       reportHealth();
+      if (welcome.capabilities?.includes(Capability.dataPlane)) dialler.open();
     },
-    onOrder: createOrderHandler({ registry, rotateSecret, send, log }),
+    onGone: () => dialler.close(),
+    onOrder: createOrderHandler({ registry, rotateSecret, closeFiles: files.closeServer, send, log }),
     onRoom() {
       for (const server of registry.all()) server.console.pump();
     },
     log,
   });
 
+  const dataServer = createDataServer({
+    files,
+    hasServer: (uuid) => registry.findByUuid(uuid) !== null,
+    log,
+  });
+  const dialler = createDialler({
+    panelUrl: config.panelUrl,
+    nodeId: config.nodeId,
+    token: () => credentials.candidates()[0],
+    timings,
+    serve: dataServer.serve,
+    log,
+  });
+
   await registry.load();
+  await files
+    .cleanUp()
+    .catch((error: unknown) => log.error({ error }, 'what is left of uploads could not be removed'));
   link.start();
   const stats = startStats({
     servers: registry.all,
@@ -138,7 +173,9 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
       clearInterval(healthTimer);
       stats.stop();
       await registry.detach();
+      dialler.close();
       await link.close();
+      await files.close();
       unlock();
       log.info('agent stopped');
     },

@@ -8,6 +8,8 @@ import { specificationOf, toLaunch } from './servers/specification.js';
 export interface HandlersOptions {
   registry: Registry;
   rotateSecret(secret: string): void;
+  /** The server is about to be removed: let go of its files. */
+  closeFiles(serverUuid: string): Promise<void>;
   send(message: AgentMessage): boolean;
   log: Logger;
 }
@@ -22,7 +24,7 @@ const STOP_TIMEOUT_MAX_SECONDS = 24 * 3600;
 
 /** Gives the function that carries out whatever the panel orders. It never throws. */
 export function createOrderHandler(options: HandlersOptions): (order: Order) => void {
-  const { registry, rotateSecret, send, log } = options;
+  const { registry, rotateSecret, closeFiles, send, log } = options;
   const handlers: Handlers = {
     async install_server(order) {
       refuseSuspended(order);
@@ -45,7 +47,10 @@ export function createOrderHandler(options: HandlersOptions): (order: Order) => 
       await registry.get(order).restart(specification === null ? null : toLaunch(specification));
     },
     kill_server: (order) => registry.get(order).kill(),
-    delete_server: (order) => registry.remove(order),
+    async delete_server(order) {
+      await closeFiles(order.serverUuid);
+      await registry.remove(order);
+    },
     crash_policy({ restartPolicy, maxCrashCount, resetCrashCount, ...order }) {
       registry.get(order).setCrashPolicy({ restartPolicy, maxCrashCount }, resetCrashCount);
     },

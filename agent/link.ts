@@ -15,6 +15,7 @@ import {
 import type { Credentials } from './credentials.js';
 import { handshakeOf } from './handshake.js';
 import { createLinkTimers } from './link-timers.js';
+import { panelAddress } from './panel-address.js';
 import { parsePanelMessage } from './panel-message.js';
 
 export type Welcome = PanelMessageOf<'node_handshake_response'>;
@@ -40,6 +41,8 @@ export interface LinkOptions {
   /** The handshake is done; what is sent in here goes before everything else. */
   onWelcome(welcome: Welcome): void;
   onOrder(order: Order): void;
+  /** The link is down, for whatever reason; may come without a welcome before. */
+  onGone(): void;
   /** There is room again after `send` gave false. */
   onRoom(): void;
   log: Logger;
@@ -84,7 +87,7 @@ export function createLink(options: LinkOptions): Link {
       log.error('there is no credential: set NODE_TOKEN to a deployment token or the secret of this node');
       return retryIn(timings.unauthorizedWaitMs);
     }
-    const current = new WebSocket(socketAddress(options.panelUrl, nodeId, token), {
+    const current = new WebSocket(panelAddress(options.panelUrl, { path: '/ws', nodeId, token }), {
       handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
       maxPayload: PANEL_FRAME_MAX_BYTES,
       perMessageDeflate: false,
@@ -126,6 +129,7 @@ export function createLink(options: LinkOptions): Link {
       timers.stop();
       socket = null;
       isReady = false;
+      options.onGone();
       if (isClosing) return;
       const panel = new URL(options.panelUrl).host;
       log.warn({ panel, code, reason: reason.toString(), error: lastError }, 'not connected to the panel');
@@ -255,13 +259,4 @@ function closeWithin(socket: WebSocket, code: number, reason: string) {
 
 function isBulk({ type }: AgentMessage): boolean {
   return type === 'console_output' || type === 'console_gap' || type === 'resource_stats';
-}
-
-/** Never logged: it holds the token. */
-function socketAddress(panelUrl: string, nodeId: string, token: string): URL {
-  const address = new URL(panelUrl);
-  address.protocol = address.protocol === 'https:' ? 'wss:' : 'ws:';
-  address.pathname = `${address.pathname.replace(/\/$/, '')}/ws`;
-  address.search = new URLSearchParams({ nodeId, token }).toString();
-  return address;
 }

@@ -18,6 +18,7 @@ import { consoleRoutes } from './modules/console/routes.js';
 import { databaseHostRoutes } from './modules/databases/host-routes.js';
 import { databaseRoutes } from './modules/databases/routes.js';
 import { deployRoutes } from './modules/deploy/routes.js';
+import { fileRoutes } from './modules/files/routes.js';
 import { healthRoutes } from './modules/health/routes.js';
 import { ipAvailabilityRoutes } from './modules/ip-pools/node-routes.js';
 import { ipPoolRoutes } from './modules/ip-pools/routes.js';
@@ -36,8 +37,8 @@ const BODY_MAX_BYTES = 1024 * 1024;
 const PARAMETER_MAX_LENGTH = 512;
 const IDLE_CONNECTION_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
-/** For a request to arrive completely. */
-const REQUEST_TIMEOUT_MS = 300_000;
+/** For a request to arrive completely: a large upload over a slow line takes its time. */
+const REQUEST_TIMEOUT_MS = 3_600_000;
 
 /** The panel's HTTP door, complete but not listening. */
 export async function buildApp(context: Context): Promise<FastifyInstance> {
@@ -84,6 +85,7 @@ export async function buildApp(context: Context): Promise<FastifyInstance> {
   await app.register(serverRoutes, { prefix: '/api/servers', servers: context.servers });
   await app.register(memberRoutes, { prefix: '/api/servers', members: context.members });
   await app.register(databaseRoutes, { prefix: '/api/servers', databases: context.databases });
+  await app.register(fileRoutes, { prefix: '/api/servers', files: context.files });
   await app.register(databaseHostRoutes, {
     prefix: '/api/admin/database-hosts',
     hosts: context.databases.hosts,

@@ -2,6 +2,8 @@ import type { FastifyBaseLogger } from 'fastify';
 import type { Config } from './config.js';
 import type { Database } from './database/client.js';
 import { createBus } from './events.js';
+import { createFilePlane } from './gateway/data-plane.js';
+import { createDataLinks } from './gateway/data-plane-links.js';
 import { createAgentGateway } from './gateway/gateway.js';
 import type { Keys } from './keys.js';
 import { createPasswords } from './lib/passwords.js';
@@ -12,6 +14,7 @@ import { createAuth } from './modules/auth/service.js';
 import { createConsole } from './modules/console/service.js';
 import { createDatabases } from './modules/databases/service.js';
 import { createDeployments } from './modules/deploy/service.js';
+import { createFiles } from './modules/files/service.js';
 import { createIpPools } from './modules/ip-pools/service.js';
 import { createLocations } from './modules/locations/service.js';
 import { createMembers } from './modules/members/service.js';
@@ -40,6 +43,8 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
   const passwords = createPasswords();
   const secrets = createSecrets(keys.secretsKey);
   const agents = createAgentGateway();
+  const dataLinks = createDataLinks(agents);
+  const filePlane = createFilePlane(dataLinks);
   const access = createServerAccess({ pool: database.pool });
 
   const auth = createAuth({
@@ -64,11 +69,18 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     publicUrl: config.PUBLIC_URL,
   });
   const metrics = createMetrics({ pool: database.pool, bus, log, access, nodes });
-  const serverConsole = createConsole({ pool: database.pool, agents, access, bus, log });
+  const serverConsole = createConsole({ pool: database.pool, agents, access, nodes, bus, log });
   const auditLogs = createAuditLogs({ pool: database.pool, access });
-  const administration = createAdministration({ pool: database.pool, nodes, log });
+  const sftpState = { isRunning: false };
+  const administration = createAdministration({ pool: database.pool, nodes, sftpState, log });
   const servers = createServers({ database, agents, access, nodes, bus, log });
   const databases = createDatabases({ database, secrets, access, log });
+  const files = createFiles({
+    pool: database.pool,
+    access,
+    plane: filePlane,
+    uploadMaxBytes: config.FILE_UPLOAD_MAX_MB * 1024 * 1024,
+  });
   const members = createMembers({ prisma: database.prisma, access, bus });
 
   return {
@@ -77,6 +89,9 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     database,
     bus,
     agents,
+    dataLinks,
+    filePlane,
+    sftpState,
     access,
     auth,
     users,
@@ -91,6 +106,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     metrics,
     console: serverConsole,
     servers,
+    files,
     members,
     databases,
     /** Finish what is under way; the database is still there. */

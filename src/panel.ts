@@ -18,6 +18,8 @@ import { hasCode } from './lib/system-errors.js';
 import { startLocalAgent } from './local-agent.js';
 import { agentDirectory, describeLocalNode, urlOfPanel } from './local-node.js';
 import { resourcePath } from './resources.js';
+import { isCryptographyNative, loadHostKeys } from './sftp/host-keys.js';
+import { startSftp } from './sftp/server.js';
 import { attachSockets, type Sockets } from './upgrade.js';
 
 const MAINTENANCE_INTERVAL_MS = 60 * 60_000;
@@ -75,6 +77,7 @@ export async function startPanel(options: PanelOptions): Promise<StartedPanel> {
   releasers.push('HTTP server', () => closeDoors(app, sockets));
   signal.throwIfAborted();
   const panelUrl = await listen(app, config);
+  await openSftp(options, context);
   if (localNode && localNodeSecret) {
     localAgent = startLocalAgent({
       program: resourcePath('catalyst-agent.mjs'),
@@ -153,6 +156,22 @@ async function requireFreePort({ HOST: host, PORT: port }: Config): Promise<void
   }
 }
 
+async function openSftp({ config, log, releasers }: PanelOptions, context: Context): Promise<void> {
+  const { HOST: host, SFTP_PORT: port, DATA_DIR: dataDir } = config;
+  if (port === 0) return;
+  if (!isCryptographyNative()) {
+    log.warn(
+      'SFTP runs at half its speed: ssh2 was installed without its native part, see "npm rebuild ssh2"',
+    );
+  }
+  try {
+    const sftp = await startSftp({ context, hostKeys: loadHostKeys(dataDir), host, port });
+    releasers.push('SFTP server', sftp.close);
+  } catch (error) {
+    throw explainListenError(error, { host, port, setting: 'SFTP_PORT' });
+  }
+}
+
 /** Answers the URL by which a program on this machine reaches the panel. */
 async function listen(app: FastifyInstance, { HOST: host, PORT: port }: Config): Promise<string> {
   try {
@@ -164,9 +183,12 @@ async function listen(app: FastifyInstance, { HOST: host, PORT: port }: Config):
   return urlOfPanel(host, typeof address === 'object' && address !== null ? address.port : port);
 }
 
-function explainListenError(error: unknown, { host, port }: { host: string; port: number }): unknown {
+function explainListenError(
+  error: unknown,
+  { host, port, setting = 'PORT' }: { host: string; port: number; setting?: string },
+): unknown {
   if (hasCode(error, 'EADDRINUSE')) {
-    return new Error(`Port ${port} on ${host} is in use: end the program that uses it, or set PORT.`, {
+    return new Error(`Port ${port} on ${host} is in use: end the program that uses it, or set ${setting}.`, {
       cause: error,
     });
   }
@@ -174,7 +196,7 @@ function explainListenError(error: unknown, { host, port }: { host: string; port
     return new Error(`This machine does not have the address ${host}: set HOST.`, { cause: error });
   }
   if (hasCode(error, 'EACCES')) {
-    return new Error(`Port ${port} needs more rights than the panel has: set PORT to 1024 or more.`, {
+    return new Error(`Port ${port} needs more rights than the panel has: set ${setting} to 1024 or more.`, {
       cause: error,
     });
   }

@@ -1,9 +1,11 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Context } from './context.js';
+import { createDataPlaneDoor } from './gateway/data-plane-door.js';
 import { createAgentDoor } from './gateway/socket.js';
 import { AppError } from './lib/errors.js';
 import { refuseUpgrade } from './lib/refuse-upgrade.js';
+import { DATA_PLANE_PATH } from './protocol/data-plane.js';
 import { createClientDoor } from './realtime/socket.js';
 
 export interface Sockets {
@@ -11,10 +13,13 @@ export interface Sockets {
   close(): Promise<void>;
 }
 
-/** `/ws`: agents say which node they are of, everybody else is a client. */
+/** `/ws`: agents say which node they are of, everybody else is a client. `/ws/data`: agents' files. */
 export function attachSockets(server: Server, context: Context): Sockets {
-  const agents = createAgentDoor(context);
-  const clients = createClientDoor(context);
+  const doors = {
+    agents: createAgentDoor(context),
+    clients: createClientDoor(context),
+    data: createDataPlaneDoor(context),
+  };
 
   server.on('upgrade', (request: IncomingMessage, socket: Duplex, head: Buffer) => {
     if (request.headers.upgrade?.toLowerCase() !== 'websocket') {
@@ -23,8 +28,7 @@ export function attachSockets(server: Server, context: Context): Sockets {
     }
     socket.on('error', (error) => context.log.debug({ err: error }, 'an upgrading socket failed'));
     try {
-      const door = findDoor(request.url ?? '') === 'agents' ? agents : clients;
-      door.handleUpgrade(request, socket, head);
+      doors[findDoor(request.url ?? '')].handleUpgrade(request, socket, head);
     } catch (error) {
       refuseUpgrade(socket, error, context.log);
     }
@@ -32,16 +36,18 @@ export function attachSockets(server: Server, context: Context): Sockets {
 
   return {
     async close() {
-      await Promise.all([agents.close(), clients.close()]);
+      doors.data.close();
+      await Promise.all([doors.agents.close(), doors.clients.close()]);
     },
   };
 }
 
-function findDoor(address: string): 'agents' | 'clients' {
+function findDoor(address: string): 'agents' | 'clients' | 'data' {
   if (!URL.canParse(address, 'http://panel')) {
     throw new AppError('request.invalid', 'The address of the request is not valid.');
   }
   const { pathname, searchParams } = new URL(address, 'http://panel');
+  if (pathname === DATA_PLANE_PATH) return 'data';
   if (pathname !== '/ws') throw new AppError('request.not_found');
   return searchParams.has('nodeId') ? 'agents' : 'clients';
 }

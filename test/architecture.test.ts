@@ -18,7 +18,7 @@ const generatedTypes = /^src\/generated\/prisma\//;
 const outletTypes = [
   /^src\/database\//,
   /^src\/events\.ts$/,
-  /^src\/gateway\/(gateway|connection)\.ts$/,
+  /^src\/gateway\/(gateway|connection|files)\.ts$/,
   generatedTypes,
 ];
 const anything = [/^src\//];
@@ -63,7 +63,7 @@ const RULES: Rule[] = [
   },
   {
     name: 'doors',
-    files: /^src\/(gateway|realtime)\//,
+    files: /^src\/(gateway|realtime|sftp)\//,
     values: [protocol, lib],
     types: [protocol, lib, /^src\/context\.ts$/, /^src\/modules\//, ...outletTypes],
   },

@@ -3,6 +3,7 @@ import { chmod, chown, type FileHandle, lchown, lstat, readdir, unlink } from 'n
 import { isErrorCode } from '../atomic-file.js';
 import { entryOf, openDirectory, openPlace, pathOf } from './descriptors.js';
 import type { Owner } from './sandbox.js';
+import { together } from './together.js';
 
 const DEPTH_MAX = 256;
 const AT_ONCE = 64;
@@ -33,7 +34,7 @@ async function claimDirectory(directory: FileHandle, owner: Owner, depth: number
       const isDirectory = await claimEntry(entryOf(directory, name), owner);
       if (isDirectory) directories.push(name);
     });
-    await Promise.all(found);
+    await together(found);
   }
   for (const name of directories) {
     const child = await openDirectory(entryOf(directory, name));

@@ -40,6 +40,11 @@ export function createDiskUsage(log: Logger): DiskUsage {
 }
 
 async function countMegabytes(directory: string): Promise<number> {
+  return Math.round(((await measureBytes(directory)) / 1024 / 1024) * 10) / 10;
+}
+
+/** What the directory takes on its disk, counted now. */
+export async function measureBytes(directory: string): Promise<number> {
   // `du` ends with 1 when files vanish under it; what it has counted is right all the same.
   const child = spawn('du', ['-skx', '--', directory], {
     stdio: ['ignore', 'pipe', 'ignore'],
@@ -48,5 +53,5 @@ async function countMegabytes(directory: string): Promise<number> {
   const [output] = await Promise.all([text(child.stdout), once(child, 'exit')]);
   const kilobytes = Number.parseInt(output, 10);
   if (Number.isNaN(kilobytes)) throw new Error('du told no size');
-  return Math.round((kilobytes / 1024) * 10) / 10;
+  return kilobytes * 1024;
 }

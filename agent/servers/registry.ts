@@ -30,6 +30,7 @@ export interface Registry {
   /** @throws Refusal when the server is not known, or known by another UUID. */
   get(address: ServerAddress): GameServer;
   find(serverId: string): GameServer | null;
+  findByUuid(uuid: string): GameServer | null;
   /** As `get`, but a server that is not known is added. */
   getOrAdd(address: ServerAddress, launch: Launch): GameServer;
   /** Remove everything there is of the server, also of one that is not known any more. */
@@ -133,6 +134,7 @@ export function createRegistry(options: RegistryOptions): Registry {
       return server;
     },
     find,
+    findByUuid: (uuid) => [...servers.values()].find((server) => server.uuid === uuid) ?? null,
     getOrAdd(address, launch) {
       const { serverId, serverUuid: uuid } = address;
       return findChecked(address) ?? add(newRecord({ serverId, uuid, runtime: runtime.kind }, launch));

@@ -39,6 +39,8 @@ export interface GameServer {
   readonly uuid: string;
   readonly console: Console;
   readonly isRunning: boolean;
+  /** What its files may take. */
+  readonly diskMb: number;
   observe(): InventoryEntry;
   /** Take up what an earlier agent process left. Settles when that worked or has failed for the first time. */
   recover(): Promise<void>;
@@ -225,6 +227,9 @@ export function createServer(options: ServerOptions): GameServer {
     console,
     get isRunning() {
       return lifecycle.run !== null;
+    },
+    get diskMb() {
+      return status.record.launch.diskMb;
     },
     observe: () => ({ serverId, serverUuid: uuid, ...status.observe() }),
     recover,

@@ -25,11 +25,21 @@ export interface AgentGateway {
   attach(connection: AgentConnection): AgentConnection | undefined;
   /** False when a newer connection had taken the node's place already. */
   detach(connection: AgentConnection): boolean;
+  /**
+   * Called with each connection that stops speaking for its node: it ended, a newer one took over, or the secret that
+   * let it in was replaced. May be called twice for one.
+   */
+  whenReleased(listener: (connection: AgentConnection) => void): void;
 }
 
 export function createAgentGateway(): AgentGateway {
   const byNode = new Map<string, AgentConnection>();
+  const listeners: ((connection: AgentConnection) => void)[] = [];
   const told = new WeakMap<AgentConnection, { secretVersion: string; untilMs: number }>();
+
+  function release(connection: AgentConnection): void {
+    for (const listener of listeners) listener(connection);
+  }
 
   return {
     isConnected: (nodeId) => byNode.has(nodeId),
@@ -46,6 +56,7 @@ export function createAgentGateway(): AgentGateway {
       const earlier = told.get(connection);
       const wasTold = earlier?.secretVersion === secretVersion;
       if (wasTold && performance.now() < earlier.untilMs) return true;
+      release(connection);
       const canTakeIt = !wasTold && connection.capabilities.has(Capability.secretRotation);
       if (canTakeIt && connection.send({ type: 'rotate_secret', secret })) {
         told.set(connection, { secretVersion, untilMs: performance.now() + ROTATION_TIMEOUT_MS });
@@ -57,11 +68,15 @@ export function createAgentGateway(): AgentGateway {
     attach(connection) {
       const earlier = byNode.get(connection.nodeId);
       byNode.set(connection.nodeId, connection);
+      if (earlier) release(earlier);
       return earlier;
     },
     detach(connection) {
       if (byNode.get(connection.nodeId) !== connection) return false;
-      return byNode.delete(connection.nodeId);
+      byNode.delete(connection.nodeId);
+      release(connection);
+      return true;
     },
+    whenReleased: (listener) => void listeners.push(listener),
   };
 }

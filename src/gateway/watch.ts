@@ -23,9 +23,6 @@ export function startWatch(
         const now = new Date();
         await nodes.markStaleOffline(now);
         await servers.expireActions(now);
-        await servers.stopBlocked(now);
-        await servers.removeRequested(now);
-        await servers.clearRemaining(now);
       } catch (error) {
         if (isDatabaseUnavailable(error))
           log.debug({ err: error }, 'the watch over agents waits for the database');

@@ -24,6 +24,7 @@ const TAGS = [
   ['IP pools', 'Addresses that servers can have as their own.'],
   ['Templates', 'How servers are built.'],
   ['Servers', 'Game servers and what can be done to them.'],
+  ['Files', 'The files of servers, wherever these run.'],
   ['Members', 'Who else may do what on a server.'],
   ['Databases', 'Databases of servers.'],
   ['Database hosts', 'Where databases of servers are made.'],

@@ -7,7 +7,12 @@ const PASSWORD_MIN_LENGTH = 8;
 const PASSWORD_MAX_LENGTH = 128;
 
 /** As it is shown and mailed to; two that differ in case only are the same account's. */
-export const Email = z.string().trim().normalize('NFC').max(EMAIL_MAX_LENGTH).pipe(z.email());
+export const Email = z
+  .string()
+  .trim()
+  .normalize('NFC')
+  .max(EMAIL_MAX_LENGTH)
+  .pipe(z.email('Invalid email format'));
 
 /** One that an account is looked up by. */
 export const GivenEmail = z.string().trim().min(1).max(EMAIL_MAX_LENGTH);

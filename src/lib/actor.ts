@@ -11,7 +11,10 @@ export interface Origin {
 }
 
 /** What a user signed in with. */
-export type Credential = { kind: 'session'; sessionId: string } | { kind: 'api-key'; apiKeyId: string };
+export type Credential =
+  | { kind: 'session'; sessionId: string }
+  | { kind: 'api-key'; apiKeyId: string }
+  | { kind: 'ssh-key'; sshKeyId: string };
 
 export interface UserActor {
   kind: 'user';
@@ -33,9 +36,10 @@ export interface SystemActor {
 
 export const SYSTEM_ACTOR: SystemActor = { kind: 'system' };
 
-/** Of the session or API key: no two have the same. */
+/** Of the session, API key or SSH key: no two have the same. */
 export function credentialId({ credential }: Pick<UserActor, 'credential'>): string {
-  return credential.kind === 'session' ? credential.sessionId : credential.apiKeyId;
+  if (credential.kind === 'session') return credential.sessionId;
+  return credential.kind === 'api-key' ? credential.apiKeyId : credential.sshKeyId;
 }
 
 /** Whether a role gives the right, whatever it is about. */

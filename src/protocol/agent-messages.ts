@@ -27,6 +27,8 @@ export const Capability = {
   networks: 'networks',
   /** `rotate_secret`. */
   secretRotation: 'secret-rotation',
+  /** A second connection, for files: see `data-plane.ts`. */
+  dataPlane: 'data-plane',
 } as const;
 
 const Id = z.string().min(1).max(64);

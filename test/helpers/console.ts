@@ -5,6 +5,7 @@ import { type Bus, type ConsoleLines, createBus, type Events } from '../../src/e
 import type { AgentConnection } from '../../src/gateway/connection.js';
 import { createAgentGateway } from '../../src/gateway/gateway.js';
 import type { ServerStatus } from '../../src/generated/prisma/enums.js';
+import { AppError } from '../../src/lib/errors.js';
 import { createConsole } from '../../src/modules/console/service.js';
 import { createServerAccess } from '../../src/modules/servers/access.js';
 import { Capability, type PanelMessage } from '../../src/protocol/agent-messages.js';
@@ -129,6 +130,7 @@ export function openConsole(database: Database) {
     pool: database.pool,
     agents,
     access: createServerAccess({ pool: database.pool }),
+    nodes: { absence: async () => new AppError('node.offline') },
     bus,
     log: pino({ level: 'warn' }, { write: (line) => warnings.push(line) }),
   });

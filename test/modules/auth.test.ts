@@ -28,7 +28,7 @@ describe('POST /api/auth/register', () => {
     ['no body', undefined, 'body'],
     ['an array', [], 'body'],
     ['no e-mail', { password: 'long enough', username: 'somebody' }, 'body.email'],
-    ['an e-mail without a domain', { ...johndoe, email: 'nobody' }, 'body.email'],
+    ['an e-mail without a domain', { ...johndoe, email: 'nobody' }, 'body.email: Invalid email format'],
     ['a password of 7 characters', { ...johndoe, password: '1234567' }, 'body.password: Password too weak'],
     ['a password of 129 characters', { ...johndoe, password: 'x'.repeat(129) }, 'body.password'],
     ['a password that is a number', { ...johndoe, password: 1234567890 }, 'body.password'],

@@ -113,6 +113,8 @@ test('a host is tried out, stored without its password in sight, read, changed a
   expect((await panel.get(URL, reader.token)).body.data).toContainEqual(created.body.data);
   const changed = await panel.put(url, { maxDatabases: 3, publicHost: null }, administrator.token);
   expect(changed.body.data).toMatchObject({ name: 'Frankfurt', maxDatabases: 3, publicHost: null });
+  expect((await panel.put(url, { maxDatabases: 3 }, administrator.token)).body).toEqual(changed.body);
+  expect((await panel.put(url, {}, administrator.token)).body).toEqual(changed.body);
   expect((await panel.post(`${url}/test`, undefined, administrator.token)).body).toEqual({
     success: true,
     data: { version: expect.stringMatching(/^18/) },

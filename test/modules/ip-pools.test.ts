@@ -442,6 +442,8 @@ test('each change of a pool is in the audit log once, what was refused is not', 
   const node = await panel.createNode();
   const { id } = await createPool(node.id);
   await panel.put(`${POOLS}/${id}`, { reserved: ['192.0.2.7'] }, administrator.token);
+  await panel.put(`${POOLS}/${id}`, { reserved: ['192.0.2.7'] }, administrator.token);
+  await panel.put(`${POOLS}/${id}`, {}, administrator.token);
   await panel.put(`${POOLS}/${id}`, { reserved: ['x'] }, administrator.token);
   await panel.delete(`${POOLS}/${id}`, administrator.token);
   await panel.delete(`${POOLS}/${id}`, administrator.token);

@@ -115,6 +115,17 @@ test('a location tells how many nodes are in it', async () => {
   expect(body.data.nodeCount).toBe(1);
 });
 
+test('a change that changes nothing is no change', async () => {
+  const body = { name: 'Unchanged', description: 'Rack 1' };
+  const { data } = (await panel.post('/api/locations', body, administrator.token)).body;
+  for (const same of [{}, body]) {
+    const answer = await panel.put(`/api/locations/${data.id}`, same, administrator.token);
+    expect(answer).toMatchObject({ status: 200, body: { data } });
+  }
+  const where = { resourceId: String(data.id) };
+  expect(await panel.context.database.prisma.auditLog.count({ where })).toBe(1);
+});
+
 test('each change is in the audit log, with what was before; what was refused is not', async () => {
   const created = await panel.post('/api/locations', { name: 'Audited' }, administrator.token);
   const { id } = created.body.data;

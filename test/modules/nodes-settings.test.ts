@@ -80,6 +80,17 @@ describe('the settings of a node', () => {
     expect((await put({ name: `still ${node.id}` })).status).toBe(200);
   });
 
+  test('a change that changes nothing is no change', async () => {
+    const settings = { tags: ['a', 'b'], maxDiskMb: 1000, isInMaintenance: true };
+    const node = await panel.createNode(settings);
+    const before = (await panel.get(`/api/nodes/${node.id}`, administrator.token)).body.data;
+    for (const same of [{}, settings]) {
+      const answer = await panel.put(`/api/nodes/${node.id}`, same, administrator.token);
+      expect(answer).toMatchObject({ status: 200, body: { data: before } });
+    }
+    expect(await auditOf(node.id)).toHaveLength(1);
+  });
+
   test('each change is in the audit log, without secrets, and goes with the change', async () => {
     const node = await panel.createNode({ tags: ['a'] });
     const url = `/api/nodes/${node.id}`;

@@ -192,6 +192,27 @@ describe('while the node is away', () => {
     await eventually('the server is gone', async () => (await find(made.id)) === null);
   });
 
+  test('a node that is connected to another panel is asked by that one within two seconds', async () => {
+    const other = await startPanel({ database: panel.database });
+    const made = await newNode();
+    const elsewhere = await connect(made);
+    const running = await server({ nodeId: made.id, status: 'running', desiredState: 'running' });
+    expect(await other.delete(`/api/servers/${running.id}`, operator.token)).toMatchObject({
+      status: 409,
+      body: { code: 'server.not_stopped', message: 'Stop the server first.' },
+    });
+    const removed = await server({ nodeId: made.id });
+    const startedAt = performance.now();
+    expect(await other.delete(`/api/servers/${removed.id}`, operator.token)).toMatchObject({
+      status: 200,
+      body: { message: 'The panel that the node is connected to is deleting the server' },
+    });
+    await other.close();
+    await confirm(elsewhere, removed.id);
+    await eventually('the server is gone', async () => (await find(removed.id)) === null);
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+  });
+
   test('an agent that refuses, or leaves in the middle, is asked again later', async () => {
     const away = await newNode();
     const made = await server({ nodeId: away.id });

@@ -1,9 +1,10 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { ServerStateChanged } from '../../src/events.js';
 import { auditedActions, serverAudit } from '../helpers/audit.js';
 import type { DocumentedAgent } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
-import { startPanel, type TestUser } from '../helpers/panel.js';
+import { type Panel, startPanel, type TestUser } from '../helpers/panel.js';
 import { insertServer, storedServer } from '../helpers/servers.js';
 
 const CAPABLE = { capabilities: ['command-results', 'inventory', 'crash-policy'], runtime: 'docker' };
@@ -205,13 +206,50 @@ test('whichever of a start and a suspension comes first, the server ends up stop
   await other.close();
 });
 
-test('a server that another panel suspended is stopped by the one that has its agent', async () => {
-  const other = await startPanel({ database: panel.database });
-  const { id } = await server({ status: 'running', desiredState: 'running' });
-  expect((await other.post(`/api/servers/${id}/suspend`, undefined, operator.token)).status).toBe(200);
-  await panel.context.servers.stopBlocked(new Date(Date.now() + 60_000));
-  await agent.next('stop_server', ({ serverId }) => serverId === id);
-  await other.close();
+describe('by a panel that does not have the agent', () => {
+  let other: Panel;
+
+  beforeAll(async () => {
+    other = await startPanel({ database: panel.database });
+  });
+
+  afterAll(() => other.close());
+
+  test('the server is stopped by the one that has it, within two seconds', async () => {
+    const { id } = await server({ status: 'running', desiredState: 'running' });
+    const startedAt = performance.now();
+    expect((await other.post(`/api/servers/${id}/suspend`, undefined, operator.token)).status).toBe(200);
+    await agent.next('stop_server', ({ serverId }) => serverId === id);
+    expect(performance.now() - startedAt).toBeLessThan(2000);
+    agent.report(id, 'stopped');
+  });
+
+  test('a suspension that is lifted at once has stopped the server, too', async () => {
+    const { id } = await server();
+    for (const suspendedForMs of [1000, 0]) {
+      const data = { status: 'running', desiredState: 'running' } as const;
+      await panel.context.database.prisma.server.update({ where: { id }, data });
+      await other.post(`/api/servers/${id}/suspend`, undefined, operator.token);
+      await delay(suspendedForMs);
+      const answer = await other.post(`/api/servers/${id}/unsuspend`, undefined, operator.token);
+      expect(answer.body.data.status).toBe('stopped');
+      await agent.next('stop_server', ({ serverId }) => serverId === id);
+      agent.report(id, 'stopped');
+      await allHandled();
+      expect(await storedServer(panel, id)).toMatchObject({ status: 'stopped', desiredState: 'stopped' });
+    }
+  });
+
+  test('an agent that refuses to stop it is not asked without end', async () => {
+    const { id } = await server({ status: 'running', desiredState: 'running' });
+    await other.post(`/api/servers/${id}/suspend`, undefined, operator.token);
+    const { commandId } = await agent.next('stop_server', ({ serverId }) => serverId === id);
+    agent.send({ type: 'command_result', commandId, ok: false, message: 'it does not listen' });
+    await allHandled();
+    await delay(2000);
+    const asked = agent.received.filter((message) => 'serverId' in message && message.serverId === id);
+    expect(asked).toEqual([]);
+  });
 });
 
 test('a server whose node is away is stopped when the node is back, and stays so afterwards', async () => {

@@ -3,7 +3,7 @@ import type { ServerStateChanged } from '../../src/events.js';
 import { eventually } from '../helpers/condition.js';
 import type { DocumentedAgent } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
-import type { TestUser } from '../helpers/panel.js';
+import { startPanel, type TestUser } from '../helpers/panel.js';
 import { insertServer, storedServer } from '../helpers/servers.js';
 
 const CAPABLE = { capabilities: ['command-results', 'crash-policy'], protocolVersion: 1, runtime: 'docker' };
@@ -117,6 +117,22 @@ test.each(['install', 'start', 'stop', 'restart', 'kill'])(
     const before = await storedServer(panel, id);
     expect(await power(id, verb)).toMatchObject({ status: 503, body: { code: 'node.offline' } });
     expect(await storedServer(panel, id)).toEqual(before);
+  },
+);
+
+test.each(['start', 'stop', 'kill'])(
+  '%s at a panel that does not have the agent says where to ask, and changes nothing',
+  async (verb) => {
+    const other = await startPanel({ database: panel.database });
+    const { id } = await server({ status: verb === 'start' ? 'stopped' : 'running' });
+    const before = await storedServer(panel, id);
+    const elsewhere = { code: 'node.offline', message: expect.stringContaining('another panel') };
+    const answer = await other.post(`/api/servers/${id}/${verb}`, undefined, owner.token);
+    expect(answer).toMatchObject({ status: 503, body: elsewhere });
+    const command = await other.post(`/api/servers/${id}/command`, { command: 'x' }, owner.token);
+    expect(command).toMatchObject({ status: 503, body: elsewhere });
+    expect(await storedServer(panel, id)).toEqual(before);
+    await other.close();
   },
 );
 

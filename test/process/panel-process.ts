@@ -36,7 +36,11 @@ export async function startPanelProcess(
   environment: Record<string, string>,
   { file = 'dist/main.js', nodeOptions = [] as string[] } = {},
 ): Promise<PanelProcess> {
-  const program = spawnProgram(file, { HOST: '127.0.0.1', PORT: '0', ...environment }, nodeOptions);
+  const program = spawnProgram(
+    file,
+    { HOST: '127.0.0.1', PORT: '0', SFTP_PORT: '0', ...environment },
+    nodeOptions,
+  );
   const url = await new Promise<string>((resolve, reject) => {
     const fail = () => reject(new Error(`The panel did not start:\n${program.output()}`));
     const timer = setTimeout(fail, START_TIMEOUT_MS);

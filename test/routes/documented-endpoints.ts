@@ -1,4 +1,4 @@
-/** The endpoints of the API document: accounts, nodes, templates, servers, their console, administration. */
+/** The endpoints of the API document: accounts, nodes, templates, servers, their console and files, administration. */
 export const DOCUMENTED_ENDPOINTS: readonly string[] = [
   'POST /api/auth/register',
   'POST /api/auth/login',
@@ -38,6 +38,11 @@ export const DOCUMENTED_ENDPOINTS: readonly string[] = [
   'PATCH /api/servers/{serverId}/restart-policy',
   'GET /api/servers/{serverId}/logs',
   'POST /api/servers/{serverId}/command',
+  'GET /api/servers/{serverId}/files',
+  'POST /api/servers/{serverId}/files/upload',
+  'GET /api/servers/{serverId}/files/download',
+  'POST /api/servers/{serverId}/files/create',
+  'DELETE /api/servers/{serverId}/files',
   'GET /api/admin/stats',
   'GET /api/admin/servers',
   'GET /api/admin/health',
@@ -67,6 +72,11 @@ export const DECIDED_ENDPOINTS: readonly string[] = [
   'GET /api/servers/{serverId}/stats',
   'GET /api/servers/{serverId}/metrics',
   'GET /api/servers/{serverId}/activity',
+  'POST /api/servers/{serverId}/files/rename',
+  'POST /api/servers/{serverId}/files/copy',
+  'PUT /api/servers/{serverId}/files/write',
+  'POST /api/servers/{serverId}/files/permissions',
+  'GET /api/servers/{serverId}/files/stat',
   'GET /api/nodes/{nodeId}/metrics',
   'GET /api/nodes/{nodeId}/stats',
   'GET /api/nodes/{nodeId}/ip-availability',

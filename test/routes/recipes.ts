@@ -1,6 +1,7 @@
 import type { Recipes } from './recipe.js';
 import { ACCOUNT } from './recipes/account.js';
 import { ADMINISTRATION } from './recipes/administration.js';
+import { FILES } from './recipes/files.js';
 import { NODES } from './recipes/nodes.js';
 import { PUBLIC } from './recipes/public.js';
 import { SERVERS } from './recipes/servers.js';
@@ -14,4 +15,5 @@ export const RECIPES: Recipes = {
   ...NODES,
   ...TEMPLATES,
   ...SERVERS,
+  ...FILES,
 };

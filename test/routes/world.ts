@@ -7,6 +7,7 @@ import { createAccessTokens } from '../../src/modules/auth/access-tokens.js';
 import { createApiKeyTokens } from '../../src/modules/auth/keys/api-key-tokens.js';
 import type { DocumentedAgent } from '../helpers/documented-agent.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
+import { type FileNode, startFileNode } from '../helpers/file-node.js';
 import type { PanelOptions, TestUser } from '../helpers/panel.js';
 import { JWT_SECRET, SECRETS_KEY } from '../helpers/panel.js';
 
@@ -43,6 +44,7 @@ export async function createWorld(options: PanelOptions = {}) {
   const apiKeyTokens = createApiKeyTokens(SECRETS_KEY);
   const databaseServer = serverAddress(inject('databaseServerUrl'));
   const sample = await panel.createUser();
+  let fileNode: Promise<FileNode> | undefined;
   const { passwordHash } = await prisma.user.findUniqueOrThrow({ where: { id: sample.id } });
 
   return {
@@ -137,6 +139,16 @@ export async function createWorld(options: PanelOptions = {}) {
       });
     },
 
+    /** Moves the server to a node with a real agent and installs it there, whatever its row says. Answers its directory. */
+    async installWithFiles({ id, uuid }: { id: string; uuid: string }): Promise<string> {
+      fileNode ??= startFileNode(panel);
+      const node = await fileNode;
+      const { status, suspendedAt } = await prisma.server.findUniqueOrThrow({ where: { id } });
+      await prisma.allocation.updateMany({ where: { serverId: id }, data: { nodeId: node.id } });
+      await prisma.server.update({ where: { id }, data: { nodeId: node.id, suspendedAt: null } });
+      return node.install({ id, uuid }, { status, suspendedAt });
+    },
+
     location: () => prisma.location.create({ data: { name: unique('location') } }),
 
     onlineNode() {
@@ -198,6 +210,7 @@ export async function createWorld(options: PanelOptions = {}) {
     },
 
     async close(): Promise<void> {
+      await (await fileNode)?.close();
       await agent.disconnect();
       await panel.close();
     },

@@ -13,6 +13,7 @@ const DATABASE_TIMEOUT_MS = 2000;
 export interface AdministrationOptions {
   pool: Pool;
   nodes: Pick<Nodes, 'isOnline'>;
+  sftpState: { readonly isRunning: boolean };
   log: Log;
 }
 
@@ -53,7 +54,11 @@ export function createAdministration(options: AdministrationOptions): Administra
         // What this panel does not have is not well either: it is not there.
         redis: 'disabled',
         nodes,
-        services: { taskScheduler: 'disabled', alertService: 'disabled', sftpServer: 'disabled' },
+        services: {
+          taskScheduler: 'disabled',
+          alertService: 'disabled',
+          sftpServer: options.sftpState.isRunning ? 'running' : 'disabled',
+        },
         uptime: Math.floor(process.uptime()),
       };
     },

@@ -8,6 +8,7 @@ import { AppError } from '../../lib/errors.js';
 import { inTransaction } from '../../lib/transaction.js';
 import { Capability, type PanelMessage } from '../../protocol/agent-messages.js';
 import { CONSOLE_COMMAND_MAX_LENGTH } from '../../protocol/limits.js';
+import type { Nodes } from '../nodes/service.js';
 import type { AccessibleServer, ServerAccess } from '../servers/access.js';
 
 const TAKES_INPUT: ReadonlySet<ServerStatus> = new Set<ServerStatus>(['starting', 'running', 'stopping']);
@@ -28,16 +29,18 @@ export function createCommands({
   pool,
   access,
   agents,
+  nodes,
 }: {
   pool: Pool;
   access: ServerAccess;
   agents: AgentGateway;
+  nodes: Pick<Nodes, 'absence'>;
 }): ConsoleCommands {
   async function authorise(actor: Actor, serverId: string, text: string): Promise<AccessibleServer> {
     const server = await access.authorise(actor, serverId, 'server.console');
     if (text.includes('\0'))
       throw new AppError('request.invalid', 'A command cannot contain a NUL character.');
-    if (!agents.isConnected(server.nodeId)) throw new AppError('node.offline');
+    if (!agents.isConnected(server.nodeId)) throw await nodes.absence(server.nodeId);
     if (!TAKES_INPUT.has(server.status)) throw new AppError('server.not_running');
     return server;
   }

@@ -6,6 +6,7 @@ import type { Actor } from '../../lib/actor.js';
 import type { Log } from '../../lib/log.js';
 import { formatMicroseconds, MICROSECONDS_MAX, parseMicroseconds } from '../../lib/timestamps.js';
 import { type AgentMessageOf, Capability } from '../../protocol/agent-messages.js';
+import type { Nodes } from '../nodes/service.js';
 import type { ServerAccess } from '../servers/access.js';
 import { batchFrom, type GapReason, type LogBatch } from './batch.js';
 import { createBrakes } from './brakes.js';
@@ -47,12 +48,20 @@ interface PendingLines extends ConsoleLines {
 export interface ServerConsoleOptions {
   pool: Pool;
   agents: AgentGateway;
+  nodes: Pick<Nodes, 'absence'>;
   access: ServerAccess;
   bus: Bus;
   log: Log;
 }
 
-export function createConsole({ pool, agents, access, bus, log }: ServerConsoleOptions): ServerConsole {
+export function createConsole({
+  pool,
+  agents,
+  access,
+  nodes,
+  bus,
+  log,
+}: ServerConsoleOptions): ServerConsole {
   const brakes = createBrakes();
   const store = createLogStore({ pool, log, onStored, onDropped, onRelieved: brakes.release });
   const intake = createIntake({ store, bus, log });
@@ -92,7 +101,7 @@ export function createConsole({ pool, agents, access, bus, log }: ServerConsoleO
   }
 
   return {
-    ...createCommands({ pool, access, agents }),
+    ...createCommands({ pool, access, agents, nodes }),
     record,
     recordGap: record,
     async resumePoints(serverIds) {

@@ -125,6 +125,8 @@ export function createDatabaseHosts({
         ...changes,
         ...(password !== undefined && { passwordEncrypted: secrets.seal(password) }),
       };
+      const differences = auditChanges(before, data);
+      if (Object.keys(differences.after).length === 0) return present(before);
       const row = await writing(() =>
         prisma.$transaction(async (transaction) => {
           const where = { id: hostId };
@@ -134,7 +136,7 @@ export function createDatabaseHosts({
             select: { id: true },
           });
           if (!changed) throw new AppError('database_host.not_found');
-          const metadata = { name: before.name, ...auditChanges(before, data) };
+          const metadata = { name: before.name, ...differences };
           await recordAudit(transaction, actor, {
             action: 'database_host.update',
             ...about(before),

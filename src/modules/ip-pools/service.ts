@@ -60,12 +60,14 @@ export function createIpPools({ prisma }: { prisma: PrismaClient }): IpPools {
           await requireHeldStay(transaction, before, after);
           await requireOwnNetwork(transaction, after, poolId);
           const { id, createdAt, updatedAt, ...data } = after;
+          const differences = auditChanges(before, data);
+          if (Object.keys(differences.after).length === 0) return;
           await transaction.ipPool.update({ where: { id }, data });
           await recordAudit(transaction, actor, {
             action: 'ip_pool.update',
             resourceType: 'ip_pool',
             resourceId: poolId,
-            metadata: { poolName: before.name, ...auditChanges(before, data) },
+            metadata: { poolName: before.name, ...differences },
           });
         }),
       );

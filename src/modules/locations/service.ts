@@ -66,8 +66,10 @@ export function createLocations({ prisma }: { prisma: PrismaClient }): Locations
       return writing(() =>
         prisma.$transaction(async (transaction) => {
           await transaction.$queryRaw`SELECT FROM "Location" WHERE "id" = ${locationId} FOR UPDATE`;
-          const before = await transaction.location.findUnique({ where: { id: locationId } });
+          const before = await transaction.location.findUnique({ where: { id: locationId }, ...COLUMNS });
           if (!before) throw new AppError('location.not_found');
+          const differences = auditChanges(before, changes);
+          if (Object.keys(differences.after).length === 0) return present(before);
           const location = await transaction.location.update({
             where: { id: locationId },
             data: changes,
@@ -77,7 +79,7 @@ export function createLocations({ prisma }: { prisma: PrismaClient }): Locations
             action: 'location.update',
             resourceType: 'location',
             resourceId: locationId,
-            metadata: { locationName: before.name, ...auditChanges(before, changes) },
+            metadata: { locationName: before.name, ...differences },
           });
           return present(location);
         }),

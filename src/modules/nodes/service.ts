@@ -10,6 +10,7 @@ import { createToken, type Secrets } from '../../lib/secrets.js';
 import { withoutUndefined } from '../../lib/without-undefined.js';
 import { CloseCode } from '../../protocol/limits.js';
 import type { requireRoomForServers } from '../servers/placing/capacity.js';
+import { createAbsence } from './absence.js';
 import { createNodeCredentials } from './credentials.js';
 import { createEnrolment } from './enrolment.js';
 import { createPresence } from './presence.js';
@@ -40,6 +41,7 @@ export function createNodes({ database, secrets, agents, bus, requireRoomForServ
     ...createNodeCredentials({ prisma, secrets, delivery, publicUrl: config.PUBLIC_URL }),
     ...delivery,
     ...presence,
+    ...createAbsence({ prisma, agents, presence }),
     ...views,
 
     async create(actor: Actor, input: CreateNodeBody): Promise<NodeDetails> {
@@ -73,6 +75,8 @@ export function createNodes({ database, secrets, agents, bus, requireRoomForServ
           await transaction.$queryRaw`SELECT FROM "Node" WHERE "id" = ${nodeId} FOR UPDATE`;
           const node = await transaction.node.findUnique({ where: { id: nodeId } });
           if (!node) throw new AppError('node.not_found');
+          const differences = auditChanges(node, changes);
+          if (Object.keys(differences.after).length === 0) return;
           requirePortRange({ ...node, ...changes });
           await requireRoomForServers(transaction, nodeId, changes);
           await transaction.node.update({ where: { id: nodeId }, data: changes });
@@ -80,7 +84,7 @@ export function createNodes({ database, secrets, agents, bus, requireRoomForServ
             action: 'node.update',
             resourceType: 'node',
             resourceId: nodeId,
-            metadata: { nodeName: node.name, ...auditChanges(node, changes) },
+            metadata: { nodeName: node.name, ...differences },
           });
         }),
       );

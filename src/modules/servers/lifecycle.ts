@@ -2,6 +2,7 @@ import type { Database } from '../../database/client.js';
 import type { Bus } from '../../events.js';
 import type { AgentGateway } from '../../gateway/gateway.js';
 import type { Log } from '../../lib/log.js';
+import type { Nodes } from '../nodes/service.js';
 import type { ServerAccess } from './access.js';
 import { createAnnounceCrashPolicy, createCrashPolicies } from './power/crash-policy.js';
 import { createPower, createPowerOrders } from './power/power.js';
@@ -24,6 +25,7 @@ export function createServerLifecycle({
   database: { prisma, pool },
   agents,
   access,
+  nodes,
   specifications,
   bus,
   log,
@@ -31,6 +33,7 @@ export function createServerLifecycle({
   database: Database;
   agents: AgentGateway;
   access: ServerAccess;
+  nodes: Pick<Nodes, 'isElsewhere' | 'absence'>;
   specifications: Specifications;
   bus: Bus;
   log: Log;
@@ -39,7 +42,7 @@ export function createServerLifecycle({
   const results = createCommandResults();
   // Requests that wait for the answer of an agent that has gone are answered now.
   bus.on('node.disconnected', ({ nodeId }) => results.abandon(nodeId));
-  const order = createPowerOrders({ agents, states, specifications });
+  const order = createPowerOrders({ agents, nodes, states, specifications });
   const stopIfBlocked = createStopIfBlocked({ order, log });
   const removeFromNode = createRemoveFromNode({ agents, results });
   const removedServers = createRemovedServers({ pool, agents, removeFromNode, log });
@@ -52,7 +55,7 @@ export function createServerLifecycle({
       ...createServerReports({ pool, states, results, stopIfBlocked, log }),
       ...createReconciliation({ states, order, removedServers, requestedRemoval, log }),
       ...createServerSuspension({ pool, agents, access, states, stopIfBlocked }),
-      ...createServerRemoval({ pool, agents, access, bus, states, removeFromNode, removedServers }),
+      ...createServerRemoval({ pool, agents, nodes, access, bus, states, removeFromNode, removedServers }),
       ...requestedRemoval,
       clearRemaining: removedServers.clearRemaining,
       ...createCrashPolicies({ prisma, access, states, announceCrashPolicy }),

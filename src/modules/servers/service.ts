@@ -40,14 +40,14 @@ export function createServers({
   database: Database;
   agents: AgentGateway;
   access: ServerAccess;
-  nodes: Pick<Nodes, 'isOnline'>;
+  nodes: Pick<Nodes, 'isOnline' | 'isElsewhere' | 'absence'>;
   bus: Bus;
   log: Log;
 }): Servers {
   const { prisma, pool } = database;
   const views = createServerViews({ pool, nodes });
   const specifications = createSpecifications({ prisma });
-  const lifecycle = createServerLifecycle({ database, agents, access, specifications, bus, log });
+  const lifecycle = createServerLifecycle({ database, agents, access, nodes, specifications, bus, log });
   const { announceCrashPolicy } = lifecycle;
   const place = createServerPlacer({ prisma, nodes, views });
   return {

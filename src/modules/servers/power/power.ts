@@ -4,6 +4,7 @@ import type { Actor } from '../../../lib/actor.js';
 import { AppError } from '../../../lib/errors.js';
 import { withoutUndefined } from '../../../lib/without-undefined.js';
 import { Capability, type PanelMessage } from '../../../protocol/agent-messages.js';
+import type { Nodes } from '../../nodes/service.js';
 import type { ServerAccess } from '../access.js';
 import type { Specifications } from '../specification.js';
 import type { ServerState, ServerStates, StateAudit } from '../state.js';
@@ -73,15 +74,17 @@ export function createPower({ access, order }: { access: ServerAccess; order: Gi
  */
 export function createPowerOrders({
   agents,
+  nodes,
   states,
   specifications,
 }: {
   agents: AgentGateway;
+  nodes: Pick<Nodes, 'absence'>;
   states: ServerStates;
   specifications: Specifications;
 }): GiveOrder {
   return async function order(wanted: PowerOrder): Promise<void> {
-    if (!agents.isConnected(wanted.nodeId)) throw new AppError('node.offline');
+    if (!agents.isConnected(wanted.nodeId)) throw await nodes.absence(wanted.nodeId);
     for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt += 1) {
       // Before the action is taken: between taking it and handing it over nothing may come in between.
       const command = await prepare(wanted, randomUUID());

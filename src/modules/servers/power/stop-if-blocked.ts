@@ -6,7 +6,7 @@ import type { ServerState } from '../state.js';
 import { isBusy } from './actions.js';
 import type { GiveOrder } from './power.js';
 
-/** Stops a server that is up although it is suspended or about to be deleted. Never rejects for what is expected. */
+/** Stops a server that is up although it is, or just was, suspended, or about to be deleted. Never rejects for what is expected. */
 export type StopIfBlocked = (server: ServerState) => Promise<void>;
 
 export function createStopIfBlocked({ order, log }: { order: GiveOrder; log: Log }): StopIfBlocked {
@@ -37,12 +37,17 @@ export function createStopIfBlocked({ order, log }: { order: GiveOrder; log: Log
 const EXPECTED: ReadonlySet<string> = new Set(['node.offline', 'server.busy', 'server.not_running']);
 const UP: ReadonlySet<ServerStatus> = new Set<ServerStatus>(['starting', 'running', 'stopping']);
 
-function reasonToBeDown({ suspendedAt, deletionRequestedAt }: ServerState): string | null {
+/** Why a server goes down whose suspension was lifted before anybody had told its agent to stop it. */
+export const WAS_SUSPENDED = 'The server was suspended.';
+
+function reasonToBeDown(server: ServerState): string | null {
+  const { suspendedAt, deletionRequestedAt, desiredState, statusReason } = server;
   if (suspendedAt) return 'The server is suspended.';
-  return deletionRequestedAt ? 'The server is being deleted.' : null;
+  if (deletionRequestedAt) return 'The server is being deleted.';
+  return desiredState === 'stopped' && statusReason === WAS_SUSPENDED ? WAS_SUSPENDED : null;
 }
 
 /** A crashed server that its agent is about to start again counts too. */
-function isUp({ status, desiredState }: ServerState): boolean {
+export function isUp({ status, desiredState }: ServerState): boolean {
   return UP.has(status) || (status === 'crashed' && desiredState === 'running');
 }

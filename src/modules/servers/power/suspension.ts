@@ -5,14 +5,15 @@ import { AppError } from '../../../lib/errors.js';
 import { Capability } from '../../../protocol/agent-messages.js';
 import type { ServerAccess } from '../access.js';
 import type { ServerState, ServerStates } from '../state.js';
-import type { StopIfBlocked } from './stop-if-blocked.js';
+import { isBusy } from './actions.js';
+import { isUp, type StopIfBlocked, WAS_SUSPENDED } from './stop-if-blocked.js';
 import type { Suspension } from './suspension-schemas.js';
 
 export interface ServerSuspension {
   /** Nobody but who may suspend does anything with the server from now on, and it is stopped. */
   suspend(actor: Actor, serverId: string, reason: string | null): Promise<Suspension>;
   unsuspend(actor: Actor, serverId: string): Promise<Suspension>;
-  /** Stops servers that are up although they must not be: their node was away, or the panel died. A tick. */
+  /** Stops servers that are up although they must not be: another panel decided so, or this one died. A tick. */
   stopBlocked(now: Date): Promise<void>;
 }
 
@@ -24,21 +25,27 @@ export interface SuspensionDependencies {
   stopIfBlocked: StopIfBlocked;
 }
 
-/** Only what has not changed for a while: an agent that refuses is not asked without end. */
-const SETTLED_AFTER_MS = 10_000;
+/** An agent that refuses is not asked without end. */
+const ASK_AGAIN_AFTER_MS = 10_000;
 /** Servers looked at in one tick; the others wait for the next. */
 const STOPPED_AT_ONCE_MAX = 100;
 
+/** A server and why it has to be down: a later suspension is another case. */
+const CASE = `concat_ws(' ', "id", coalesce("suspendedAt", "deletionRequestedAt", "statusChangedAt"))`;
+
 const FIND_RUNNING = `
-  SELECT s."id" FROM "Server" s JOIN "Node" n ON n."id" = s."nodeId"
-  WHERE (s."suspendedAt" IS NOT NULL OR s."deletionRequestedAt" IS NOT NULL) AND n."isOnline"
-    AND (s."status" IN ('starting', 'running', 'stopping') OR (s."status" = 'crashed' AND s."desiredState" = 'running'))
-    AND (s."activeAction" IS NULL OR s."activeActionExpiresAt" <= $1)
-    AND greatest(s."statusChangedAt", s."suspendedAt", s."deletionRequestedAt") <= $2
-  ORDER BY s."statusChangedAt" LIMIT ${STOPPED_AT_ONCE_MAX}`;
+  SELECT "id", ${CASE} AS "case" FROM "Server"
+  WHERE "nodeId" = ANY($2) AND NOT ${CASE} = ANY($3)
+    AND ("suspendedAt" IS NOT NULL OR "deletionRequestedAt" IS NOT NULL
+      OR ("desiredState" = 'stopped' AND "statusReason" = $4))
+    AND ("status" IN ('starting', 'running', 'stopping') OR ("status" = 'crashed' AND "desiredState" = 'running'))
+    AND ("activeAction" IS NULL OR "activeActionExpiresAt" <= $1)
+  ORDER BY "statusChangedAt" LIMIT ${STOPPED_AT_ONCE_MAX}`;
 
 export function createServerSuspension(dependencies: SuspensionDependencies): ServerSuspension {
   const { pool, agents, access, states, stopIfBlocked } = dependencies;
+  /** When an agent was asked in which case. */
+  const askedAtMs = new Map<string, number>();
   const startsAgain = (nodeId: string) => agents.hasCapability(nodeId, Capability.crashPolicy);
   return {
     async suspend(actor, serverId, reason) {
@@ -75,25 +82,37 @@ export function createServerSuspension(dependencies: SuspensionDependencies): Se
         { actor, entry: { action: 'server.unsuspend' } },
       );
       if (!changed) throw new AppError('server.not_found');
+      await stopIfBlocked(changed.after);
       return { id: serverId, status: 'stopped', ...cleared };
     },
 
     async stopBlocked(now) {
-      const settledBefore = new Date(now.getTime() - SETTLED_AFTER_MS);
-      const { rows } = await pool.query<{ id: string }>(FIND_RUNNING, [now, settledBefore]);
-      for (const { id } of rows) {
+      // Those of other panels' agents are theirs.
+      const nodeIds = agents.connections().map(({ nodeId }) => nodeId);
+      if (nodeIds.length === 0) return;
+      const nowMs = now.getTime();
+      for (const [asked, atMs] of askedAtMs) {
+        if (nowMs - atMs >= ASK_AGAIN_AFTER_MS) askedAtMs.delete(asked);
+      }
+      const values = [now, nodeIds, [...askedAtMs.keys()], WAS_SUSPENDED];
+      const { rows } = await pool.query<{ id: string; case: string }>(FIND_RUNNING, values);
+      for (const { id, case: asked } of rows) {
+        askedAtMs.set(asked, nowMs);
         const server = await states.get(id);
-        if (server && agents.isConnected(server.nodeId)) await stopIfBlocked(server);
+        if (server) await stopIfBlocked(server);
       }
     },
   };
 }
 
-/** It stays down until somebody starts it, unless it was being started when it was suspended. */
-function stateAfter({ status, activeAction, desiredState }: ServerState) {
+/** It stays down until somebody starts it, or goes down, unless it was being started when it was suspended. */
+function stateAfter(server: ServerState) {
+  const { status, activeAction, desiredState, statusReason } = server;
   const isBeingStarted = activeAction === 'start' || activeAction === 'restart';
+  const wasNeverStopped = isUp(server) && status !== 'crashed' && !isBusy(server, new Date());
   return {
     status: status === 'crashed' ? ('stopped' as const) : status,
     desiredState: isBeingStarted ? desiredState : ('stopped' as const),
+    statusReason: wasNeverStopped ? WAS_SUSPENDED : statusReason,
   };
 }

@@ -14,6 +14,7 @@ const DeleteServerQuery = z.strictObject({
 const MESSAGES = {
   deleted: 'Server deleted successfully',
   requested: 'The node is offline: the server is deleted as soon as it is back',
+  passed_on: 'The panel that the node is connected to is deleting the server',
 };
 
 export const removalRoutes: FastifyPluginAsyncZod<{ servers: Servers }> = async (app, { servers }) => {

@@ -4,6 +4,7 @@ import type { Bus } from '../../../events.js';
 import type { AgentGateway } from '../../../gateway/gateway.js';
 import { type Actor, hasPermission } from '../../../lib/actor.js';
 import { AppError } from '../../../lib/errors.js';
+import type { Nodes } from '../../nodes/service.js';
 import type { ServerAccess } from '../access.js';
 import { hold, isBusy } from '../power/actions.js';
 import { NO_ACTION, type ServerState, type ServerStates } from '../state.js';
@@ -13,16 +14,22 @@ import type { RemovedServers } from './removed-servers.js';
 
 export interface ServerRemoval {
   /**
-   * First what the node has of the server, then the server itself; history goes with its retention. `requested`: its
-   * node is offline, and it is deleted as soon as that is back.
+   * First what the node has of the server, then the server itself; history goes with its retention.
    * @param options.force Whatever its state and its node: what the node has of it goes later.
    */
-  delete(actor: Actor, serverId: string, options?: { force?: boolean }): Promise<'deleted' | 'requested'>;
+  delete(actor: Actor, serverId: string, options?: { force?: boolean }): Promise<RemovalOutcome>;
 }
+
+/**
+ * `requested`: its node is offline, and it is deleted as soon as that is back. `passed_on`: its agent is connected to
+ * another panel, which deletes it now.
+ */
+export type RemovalOutcome = 'deleted' | 'requested' | 'passed_on';
 
 export interface RemovalDependencies {
   pool: Pool;
   agents: AgentGateway;
+  nodes: Pick<Nodes, 'isElsewhere'>;
   access: ServerAccess;
   bus: Bus;
   states: ServerStates;
@@ -31,24 +38,24 @@ export interface RemovalDependencies {
 }
 
 export function createServerRemoval(dependencies: RemovalDependencies): ServerRemoval {
-  const { pool, agents, access, bus, states, removeFromNode, removedServers } = dependencies;
+  const { pool, agents, nodes, access, bus, states, removeFromNode, removedServers } = dependencies;
 
-  function requireDeletable(server: ServerState): void {
+  function requireDeletable(server: ServerState, isElsewhere: boolean): void {
     if (server.deletionRequestedAt) throw new AppError('server.being_deleted');
     if (isBusy(server, new Date())) throw new AppError('server.busy');
     if (server.status === 'stopped' || server.status === 'crashed') return;
-    if (agents.isConnected(server.nodeId)) throw new AppError('server.not_stopped');
+    if (isElsewhere || agents.isConnected(server.nodeId)) throw new AppError('server.not_stopped');
     throw new AppError(
       'server.not_stopped',
       'The server ran when its node went offline: it can be stopped when the node is back. An administrator can delete it at once, with ?force=true.',
     );
   }
 
-  async function request(actor: Actor, serverId: string): Promise<void> {
+  async function request(actor: Actor, serverId: string, isElsewhere: boolean): Promise<void> {
     const changed = await states.change(
       serverId,
       (server) => {
-        requireDeletable(server);
+        requireDeletable(server, isElsewhere);
         return { ...server, ...NO_ACTION, desiredState: 'stopped', deletionRequestedAt: new Date() };
       },
       { actor, entry: { action: 'server.delete', metadata: { whenNodeIsBack: true } } },
@@ -76,16 +83,17 @@ export function createServerRemoval(dependencies: RemovalDependencies): ServerRe
         return 'deleted';
       }
       const { uuid: serverUuid, nodeId } = server;
+      const isElsewhere = await nodes.isElsewhere(nodeId);
       const commandId = randomUUID();
       const held = await states.change(serverId, (current) => {
-        requireDeletable(current);
+        requireDeletable(current, isElsewhere);
         // What was never on its node can go without it.
         const needsNode = wasOnNode(current) && !agents.isConnected(current.nodeId);
         return needsNode ? null : holdForDeletion(current, commandId);
       });
       if (!held) {
-        await request(actor, serverId);
-        return 'requested';
+        await request(actor, serverId, isElsewhere);
+        return isElsewhere ? 'passed_on' : 'requested';
       }
       try {
         await removeFromNode({ serverId, serverUuid, nodeId }, commandId);

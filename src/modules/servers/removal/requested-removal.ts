@@ -20,10 +20,10 @@ const UNDER_WAY_MAX = 20;
 const FOUND_MAX = 200;
 
 const FIND = `
-  SELECT s."id", s."nodeId" FROM "Server" s JOIN "Node" n ON n."id" = s."nodeId"
-  WHERE s."deletionRequestedAt" IS NOT NULL AND n."isOnline" AND s."status" IN ('stopped', 'crashed')
-    AND (s."activeAction" IS NULL OR s."activeActionExpiresAt" <= $1)
-  ORDER BY s."deletionRequestedAt" LIMIT ${FOUND_MAX}`;
+  SELECT "id", "nodeId" FROM "Server"
+  WHERE "nodeId" = ANY($2) AND "deletionRequestedAt" IS NOT NULL AND "status" IN ('stopped', 'crashed')
+    AND ("activeAction" IS NULL OR "activeActionExpiresAt" <= $1)
+  ORDER BY "deletionRequestedAt" LIMIT ${FOUND_MAX}`;
 
 export function createRequestedRemoval(dependencies: {
   pool: Pool;
@@ -63,7 +63,10 @@ export function createRequestedRemoval(dependencies: {
 
   return {
     async removeRequested(now) {
-      const { rows } = await pool.query<{ id: string; nodeId: string }>(FIND, [now]);
+      // Those of other panels' agents are theirs.
+      const nodeIds = agents.connections().map(({ nodeId }) => nodeId);
+      if (nodeIds.length === 0) return;
+      const { rows } = await pool.query<{ id: string; nodeId: string }>(FIND, [now, nodeIds]);
       for (const { id, nodeId } of rows) {
         if (underWay.size >= UNDER_WAY_MAX) return;
         if (underWay.has(id) || !agents.isConnected(nodeId)) continue;

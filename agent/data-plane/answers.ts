@@ -1,0 +1,92 @@
+import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
+import type { Logger } from 'pino';
+import type { z } from 'zod';
+import {
+  type FileErrorCode,
+  type FileOperation,
+  FileOperations,
+  type HandleOperation,
+  HandleOperations,
+} from '../../src/protocol/data-plane.js';
+import { FileError, toFileError } from '../files/errors.js';
+import type { FileCall, FileRequest, FileService, HandleRequest } from '../files/service.js';
+import { readJson, sendContent, sendJson, wholeOf } from './content.js';
+import { parse, type Route, readSize } from './routes.js';
+
+/** The same, so that each operation's name still says what its input is. */
+const FILE_OPERATIONS: { [Name in FileOperation]: { input: z.ZodType<FileRequest<Name>> } } = FileOperations;
+const HANDLE_OPERATIONS: { [Name in HandleOperation]: { input: z.ZodType<HandleRequest<Name>> } } =
+  HandleOperations;
+
+const MESSAGE_MAX_LENGTH = 300;
+const REFUSED = 422;
+
+interface Question {
+  files: FileService;
+  route: Route;
+  headers: IncomingHttpHeaders;
+  call: FileCall;
+}
+
+/** Rejects with whatever the file service does; then nothing has been answered yet. */
+export async function answer(stream: ServerHttp2Stream, question: Question): Promise<void> {
+  const { files, route, headers, call } = question;
+  switch (route.kind) {
+    case 'operation':
+      return sendJson(stream, await operate(question, route, await readJson(stream)));
+    case 'handle-operation':
+      return sendJson(stream, await operateHandle(question, route, await readJson(stream)));
+    case 'read': {
+      const { entry, ...content } = await files.read(route.serverUuid, route.query, call);
+      return sendContent(stream, content, entry);
+    }
+    case 'handle-read':
+      return sendContent(stream, await files.readHandle(route.handle, route.query, call), null);
+    case 'write': {
+      const sizeBytes = readSize(headers);
+      const request = { ...route.query, sizeBytes };
+      const source = wholeOf(stream, sizeBytes);
+      return sendJson(stream, await files.write(route.serverUuid, request, source, call));
+    }
+    case 'handle-write': {
+      const source = wholeOf(stream, readSize(headers));
+      return sendJson(stream, await files.writeHandle(route.handle, route.query, source, call));
+    }
+  }
+}
+
+function operate<Name extends FileOperation>(
+  { files, call }: Question,
+  { serverUuid, name }: { serverUuid: string; name: Name },
+  input: unknown,
+) {
+  return files.operate(serverUuid, name, parse(FILE_OPERATIONS[name].input, input), call);
+}
+
+function operateHandle<Name extends HandleOperation>(
+  { files, call }: Question,
+  { handle, name }: { handle: string; name: Name },
+  input: unknown,
+) {
+  return files.operateHandle(handle, name, parse(HANDLE_OPERATIONS[name].input, input), call);
+}
+
+/** Says why not, where that can still be said, and stops what the panel is sending. */
+export function refuse(stream: ServerHttp2Stream, error: unknown, log: Logger): void {
+  const known = toFileError(error);
+  if (!(known instanceof FileError)) log.error({ error }, 'a file operation failed');
+  if (stream.destroyed || stream.closed) return;
+  if (stream.headersSent) {
+    stream.destroy(new Error('The answer was broken off.'));
+    return;
+  }
+  const body: { code: FileErrorCode; message: string } =
+    known instanceof FileError
+      ? { code: known.code, message: known.message.slice(0, MESSAGE_MAX_LENGTH) }
+      : { code: 'file.failed', message: 'The node could not do this; the log of its agent says why.' };
+  // The panel stops sending when it hears of it; until then nobody wants it.
+  stream.unpipe();
+  stream.resume();
+  stream.respond({ ':status': REFUSED, 'content-type': 'application/json' });
+  stream.end(JSON.stringify(body));
+}

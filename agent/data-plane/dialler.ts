@@ -1,0 +1,102 @@
+import type { Duplex } from 'node:stream';
+import type { Logger } from 'pino';
+import { createWebSocketStream, WebSocket } from 'ws';
+import { DATA_BUFFER_BYTES, DATA_MESSAGE_MAX_BYTES, DATA_PLANE_PATH } from '../../src/protocol/data-plane.js';
+import { HANDSHAKE_TIMEOUT_MS } from '../../src/protocol/limits.js';
+import type { LinkTimings } from '../link.js';
+import { createLinkTimers } from '../link-timers.js';
+import { panelAddress } from '../panel-address.js';
+
+export interface DiallerOptions {
+  panelUrl: string;
+  nodeId: string;
+  /** What the control connection was let in with. */
+  token(): string | undefined;
+  timings: Pick<LinkTimings, 'redialMinMs' | 'redialMaxMs' | 'pingIntervalMs'>;
+  /** Called with the connection once the panel has taken it. */
+  serve(connection: Duplex): void;
+  log: Logger;
+}
+
+/** The agent's end of the data connection, which lives while there is a control connection. */
+export interface Dialler {
+  /** A control connection is up: dial until the panel takes it, and again whenever it ends. */
+  open(): void;
+  /** The control connection is gone: so is everything here, at once. */
+  close(): void;
+}
+
+export function createDialler(options: DiallerOptions): Dialler {
+  const { panelUrl, nodeId, timings, serve, log } = options;
+  let isWanted = false;
+  let attempt = 0;
+  let socket: WebSocket | null = null;
+  let retryTimer: NodeJS.Timeout | undefined;
+
+  function dial(): void {
+    const token = options.token();
+    if (token === undefined) return;
+    const current = new WebSocket(panelAddress(panelUrl, { path: DATA_PLANE_PATH, nodeId, token }), {
+      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
+      maxPayload: DATA_MESSAGE_MAX_BYTES,
+      perMessageDeflate: false,
+    });
+    socket = current;
+    const timers = createLinkTimers(current, {
+      pingIntervalMs: timings.pingIntervalMs,
+      isReady: () => true,
+      sendHeartbeat() {},
+      log,
+    });
+    let openedAtMs: number | null = null;
+    let lastError: string | null = null;
+    for (const event of ['message', 'ping', 'pong', 'open']) current.on(event, timers.sawTraffic);
+    current.on('error', (error) => {
+      lastError = error.message;
+    });
+    current.on('open', () => {
+      openedAtMs = performance.now();
+      const connection = createWebSocketStream(current, {
+        readableHighWaterMark: DATA_BUFFER_BYTES,
+        writableHighWaterMark: DATA_BUFFER_BYTES,
+      });
+      // The socket's own listeners say what is to be said.
+      connection.on('error', () => {});
+      serve(connection);
+    });
+    current.on('close', (code) => {
+      timers.stop();
+      if (socket !== current) return;
+      socket = null;
+      log.info({ code, error: lastError }, 'no data connection to the panel; dialling anew');
+      if (openedAtMs !== null && performance.now() - openedAtMs > timings.redialMinMs * 10) attempt = 0;
+      retry();
+    });
+  }
+
+  /** As long apart as the control connection's tries. */
+  function retry(): void {
+    const ceilingMs = Math.min(timings.redialMaxMs, timings.redialMinMs * 2 ** attempt);
+    attempt = Math.min(attempt + 1, 30);
+    const waitMs = timings.redialMinMs + Math.random() * Math.max(0, ceilingMs - timings.redialMinMs);
+    retryTimer = setTimeout(() => isWanted && dial(), waitMs);
+  }
+
+  function close(): void {
+    isWanted = false;
+    clearTimeout(retryTimer);
+    const current = socket;
+    socket = null;
+    current?.terminate();
+  }
+
+  return {
+    open() {
+      close();
+      isWanted = true;
+      attempt = 0;
+      dial();
+    },
+    close,
+  };
+}

@@ -1,0 +1,119 @@
+import type { Readable } from 'node:stream';
+import type { HandleOperation, HandleOutput } from '../../src/protocol/data-plane.js';
+import { chmodAndTouch, resize } from './attributes.js';
+import { toEntry } from './entry.js';
+import { FileError } from './errors.js';
+import type { Handles, OpenFile } from './handles.js';
+import { lengthWithin, stopWith, streamOf } from './reading.js';
+import type { Content, FileCall, FileService, HandleRequest } from './service.js';
+import { gathered, writeFully } from './writing.js';
+
+type HandleOperationsTable = {
+  [Name in HandleOperation]: (
+    handle: string,
+    request: HandleRequest<Name>,
+    call: FileCall,
+  ) => Promise<HandleOutput<Name>>;
+};
+
+export interface HandleCalls {
+  operate: FileService['operateHandle'];
+  read: FileService['readHandle'];
+  write: FileService['writeHandle'];
+}
+
+export function createHandleCalls({ handles }: { handles: Handles }): HandleCalls {
+  async function using<Result>(
+    handle: string,
+    { connection }: FileCall,
+    use: (file: OpenFile) => Promise<Result>,
+  ) {
+    const held = handles.use(handle, connection);
+    try {
+      return await use(held);
+    } finally {
+      held.release();
+    }
+  }
+
+  const operations: HandleOperationsTable = {
+    stat: (handle, _request, call) =>
+      using(handle, call, async ({ file, name }) => toEntry(name, await file.stat())),
+    'set-attributes': (handle, { mode, modifiedAtMs, sizeBytes }, call) =>
+      using(handle, call, async ({ file, name, account, canWrite }) => {
+        if (sizeBytes !== undefined) {
+          requireOpenFor(canWrite, 'writing');
+          await resize(file, sizeBytes, account);
+        }
+        await chmodAndTouch(file, { mode, modifiedAtMs });
+        return toEntry(name, await file.stat());
+      }),
+    async close(handle, _request, { connection }) {
+      await handles.close(handle, connection);
+      return {};
+    },
+  };
+
+  return {
+    operate: async (handle, name, request, call) => await operations[name](handle, request, call),
+    async read(handle, range, { connection, signal }): Promise<Content> {
+      const held = handles.use(handle, connection);
+      try {
+        requireOpenFor(held.canRead, 'reading');
+        const { size } = await held.file.stat();
+        const sizeBytes = lengthWithin(size, range);
+        const release = async () => held.release();
+        const stream = streamOf(held.file, { offset: range.offset, sizeBytes }, release);
+        return { sizeBytes, stream: stopWith(stream, signal) };
+      } catch (error) {
+        held.release();
+        throw error;
+      }
+    },
+    write: (handle, { offset }, source, call) =>
+      using(handle, call, async (open) => {
+        requireOpenFor(open.canWrite, 'writing');
+        return { bytes: await writeAll(open, offset, source, call.signal) };
+      }),
+  };
+}
+
+async function writeAll(
+  open: OpenFile,
+  offset: number,
+  source: Readable,
+  signal: AbortSignal,
+): Promise<number> {
+  let bytes = 0;
+  for await (const chunk of gathered(source, signal)) {
+    await writeChunk(open, offset + bytes, chunk);
+    bytes += chunk.length;
+  }
+  return bytes;
+}
+
+/** What it may newly take on the disk is promised before: the end of the file moves, or a hole is filled. */
+async function writeChunk(
+  { file, account, isAppending }: OpenFile,
+  offset: number,
+  chunk: Buffer,
+): Promise<void> {
+  const end = offset + chunk.length;
+  if (!Number.isSafeInteger(end)) throw new FileError('file.too_large', 'No file is so large.');
+  const { size, blocks } = await file.stat();
+  const growth = isAppending ? chunk.length : Math.max(0, end - size);
+  const filled = blocks * 512 < size ? chunk.length : 0;
+  const claim = await account.claim(Math.max(growth, filled));
+  let isKept = false;
+  try {
+    await writeFully(file, chunk, isAppending ? null : offset);
+    isKept = true;
+    claim.wrote(Math.max(growth, filled));
+  } finally {
+    claim.end(isKept);
+  }
+}
+
+function requireOpenFor(isAllowed: boolean, what: string) {
+  if (!isAllowed) throw new FileError('file.denied', `The file was not opened for ${what}.`);
+}

@@ -1,0 +1,117 @@
+import { randomUUID } from 'node:crypto';
+import type { FileHandle } from 'node:fs/promises';
+import { HANDLES_PER_SERVER_MAX } from '../../src/protocol/data-plane.js';
+import { FileError } from './errors.js';
+import type { Account } from './quota.js';
+
+/** Files that stay open between two calls. They are files, not names: one that is renamed goes on. */
+export interface Handles {
+  /** Rejects with `file.busy` when the server has as many as it may; the file is closed then. */
+  add(file: OpenFile): Promise<string>;
+  /**
+   * Hold it open for one piece of work. Its number must not be another file's while somebody still reads by it.
+   * @throws FileError, `file.handle_invalid`, for another connection's as for one that is not known.
+   */
+  use(handle: string, connection: object): OpenFile & { release(): void };
+  /** Resolves when it is with the disk and closed; rejects when it could not be written. */
+  close(handle: string, connection: object): Promise<void>;
+  closeWhere(isMeant: (file: OpenFile) => boolean): Promise<void>;
+  /** Close all, and take no more. */
+  stop(): Promise<void>;
+}
+
+export interface OpenFile {
+  serverUuid: string;
+  connection: object;
+  name: string;
+  file: FileHandle;
+  account: Account;
+  canRead: boolean;
+  canWrite: boolean;
+  isAppending: boolean;
+}
+
+interface Held extends OpenFile {
+  uses: number;
+  usedAtMs: number;
+  isWritten: boolean;
+  /** Set when it is to be closed; called when nobody uses it any more. */
+  onIdle: (() => void) | null;
+}
+
+const IDLE_CHECKS = 4;
+
+export function createHandles(idleMs: number, onError: (error: unknown) => void): Handles {
+  const held = new Map<string, Held>();
+
+  function find(handle: string, connection: object): Held {
+    const found = held.get(handle);
+    if (found?.connection === connection) return found;
+    throw new FileError('file.handle_invalid', 'The file is no longer open: open it again.');
+  }
+
+  async function closeHeld(handle: string, found: Held): Promise<void> {
+    held.delete(handle);
+    if (found.uses > 0) {
+      await new Promise<void>((resolve) => {
+        found.onIdle = resolve;
+      });
+    }
+    try {
+      if (found.isWritten) await found.file.sync();
+    } finally {
+      await found.file.close();
+    }
+  }
+
+  async function closeWhere(isMeant: (file: Held) => boolean): Promise<void> {
+    const meant = [...held].filter(([, file]) => isMeant(file));
+    await Promise.all(meant.map(([handle, file]) => closeHeld(handle, file).catch(onError)));
+  }
+
+  const timer = setInterval(() => {
+    const before = performance.now() - idleMs;
+    void closeWhere(({ uses, usedAtMs }) => uses === 0 && usedAtMs < before);
+  }, idleMs / IDLE_CHECKS);
+  timer.unref();
+  let isStopped = false;
+
+  return {
+    async add(file) {
+      const ofServer = [...held.values()].filter(({ serverUuid }) => serverUuid === file.serverUuid).length;
+      if (ofServer >= HANDLES_PER_SERVER_MAX || isStopped) {
+        await file.file.close();
+        throw new FileError(
+          'file.busy',
+          `A server has at most ${HANDLES_PER_SERVER_MAX} files open: close some.`,
+        );
+      }
+      const handle = randomUUID();
+      held.set(handle, { ...file, uses: 0, usedAtMs: performance.now(), isWritten: false, onIdle: null });
+      return handle;
+    },
+    use(handle, connection) {
+      const found = find(handle, connection);
+      found.uses += 1;
+      found.isWritten ||= found.canWrite;
+      let isReleased = false;
+      return {
+        ...found,
+        release() {
+          if (isReleased) return;
+          isReleased = true;
+          found.uses -= 1;
+          found.usedAtMs = performance.now();
+          if (found.uses === 0) found.onIdle?.();
+        },
+      };
+    },
+    close: async (handle, connection) => await closeHeld(handle, find(handle, connection)),
+    closeWhere,
+    async stop() {
+      isStopped = true;
+      clearInterval(timer);
+      await closeWhere(() => true);
+    },
+  };
+}

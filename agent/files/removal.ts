@@ -1,0 +1,109 @@
+import { type FileHandle, lstat, rmdir, unlink } from 'node:fs/promises';
+import { isErrorCode } from '../atomic-file.js';
+import { entryOf, openDirectory } from './descriptors.js';
+import { FileError } from './errors.js';
+import { namesIn } from './listing.js';
+import { DEPTH_MAX } from './paths.js';
+import type { Account } from './quota.js';
+import { heldBytes } from './regular.js';
+import { together } from './together.js';
+import type { Place } from './walk.js';
+
+const AT_ONCE = 32;
+/** A directory to which something is added while it is emptied is emptied again, so often. */
+const TRIES_MAX = 3;
+
+export interface Removal {
+  recursive: boolean;
+  account: Account;
+  signal: AbortSignal;
+}
+
+/** Links are removed, never followed; nor is a disk entered that is mounted in the directory. @returns How many there were. */
+export async function removeEntry({ parent, name }: Place, removal: Removal): Promise<number> {
+  const at = entryOf(parent, name);
+  const status = await lstat(at);
+  if (!status.isDirectory()) {
+    await unlink(at);
+    removal.account.credit(heldBytes(status));
+    return 1;
+  }
+  if (removal.recursive)
+    return await removeDirectory(parent, Buffer.from(name), { ...removal, device: status.dev, depth: 0 });
+  await rmdir(at);
+  return 1;
+}
+
+interface Descent extends Removal {
+  device: number;
+  depth: number;
+}
+
+async function removeDirectory(parent: FileHandle, name: Buffer, descent: Descent): Promise<number> {
+  if (descent.depth > DEPTH_MAX) {
+    throw new FileError(
+      'file.failed',
+      `More than ${DEPTH_MAX} directories are in one another: remove the inner ones first.`,
+    );
+  }
+  const at = entryOf(parent, name);
+  let removed = 0;
+  for (let tries = 1; ; tries += 1) {
+    const directory = await openDirectory(at);
+    try {
+      if ((await directory.stat()).dev !== descent.device) {
+        throw new FileError('file.busy', 'A disk is mounted in this directory.');
+      }
+      removed += await removeContent(directory, descent);
+    } finally {
+      await directory.close();
+    }
+    try {
+      await rmdir(at);
+      return removed + 1;
+    } catch (error) {
+      if (tries === TRIES_MAX || !isErrorCode(error, 'ENOTEMPTY')) throw error;
+    }
+  }
+}
+
+async function removeContent(directory: FileHandle, descent: Descent): Promise<number> {
+  let removed = 0;
+  let batch: Buffer[] = [];
+  async function removeBatch() {
+    descent.signal.throwIfAborted();
+    const directories: Buffer[] = [];
+    const work = batch.map(async (name) => {
+      const outcome = await removeUnlessDirectory(entryOf(directory, name), descent.account);
+      if (outcome === 'directory') directories.push(name);
+      if (outcome === 'removed') removed += 1;
+    });
+    await together(work);
+    for (const name of directories) {
+      removed += await removeDirectory(directory, name, { ...descent, depth: descent.depth + 1 });
+    }
+    batch = [];
+  }
+  for await (const name of namesIn(directory)) {
+    batch.push(name);
+    if (batch.length >= AT_ONCE) await removeBatch();
+  }
+  await removeBatch();
+  return removed;
+}
+
+async function removeUnlessDirectory(
+  at: Buffer,
+  account: Account,
+): Promise<'directory' | 'removed' | 'gone'> {
+  try {
+    const status = await lstat(at);
+    if (status.isDirectory()) return 'directory';
+    await unlink(at);
+    account.credit(heldBytes(status));
+    return 'removed';
+  } catch (error) {
+    if (isErrorCode(error, 'ENOENT')) return 'gone';
+    throw error;
+  }
+}

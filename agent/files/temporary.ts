@@ -1,0 +1,78 @@
+import { randomBytes } from 'node:crypto';
+import { constants } from 'node:fs';
+import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
+import { isErrorCode } from '../atomic-file.js';
+import { entryOf } from './descriptors.js';
+import { FileError } from './errors.js';
+import type { Owner } from './sandbox.js';
+
+/** Other than that of any agent before: what has their names is left over. */
+const PROCESS = randomBytes(6).toString('hex');
+const PATTERN = /^\.catalyst-([0-9a-f]{12})-\d+\.part$/;
+let count = 0;
+
+export function isLeftover(name: string): boolean {
+  const [, maker] = PATTERN.exec(name) ?? [];
+  return maker !== undefined && maker !== PROCESS;
+}
+
+/** A new file beside the one it shall become. Nobody but us may read it before it is finished. */
+export interface TemporaryFile {
+  handle: FileHandle;
+  /** Give it to its owner, have it with the disk, then under its name in one step. Rejects with EEXIST unless `replace`. */
+  finish(name: string | Buffer, options: { mode: number; replace: boolean }): Promise<void>;
+  /** Close it, and remove it unless it is finished. */
+  dispose(): Promise<void>;
+}
+
+export async function createTemporary(parent: FileHandle, owner: Owner | null): Promise<TemporaryFile> {
+  count += 1;
+  const temporaryName = `.catalyst-${PROCESS}-${count}.part`;
+  const at = entryOf(parent, temporaryName);
+  const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
+  const handle = await open(at, flags, 0o600);
+  let isFinished = false;
+  return {
+    handle,
+    async finish(name, { mode, replace }) {
+      if (owner !== null) await handle.chown(owner.uid, owner.gid);
+      await handle.chmod(mode & 0o777);
+      await handle.sync();
+      if (replace) await rename(at, entryOf(parent, name));
+      else await moveWithoutReplacing({ parent, name: temporaryName }, { parent, name });
+      isFinished = true;
+    },
+    async dispose() {
+      await handle.close();
+      if (!isFinished) await unlink(at).catch(ignoreMissing);
+    },
+  };
+}
+
+interface At {
+  parent: FileHandle;
+  name: string | Buffer;
+}
+
+/** In one step for everything but directories, which can at worst replace an empty one that appears just then. */
+export async function moveWithoutReplacing(from: At, to: At): Promise<void> {
+  const [source, target] = [entryOf(from.parent, from.name), entryOf(to.parent, to.name)];
+  if (!(await lstat(source)).isDirectory()) {
+    try {
+      await link(source, target);
+      return await unlink(source);
+    } catch (error) {
+      // Some file systems have no second names, or not for what belongs to others.
+      const hasLinks = !['EPERM', 'EOPNOTSUPP', 'ENOSYS', 'EMLINK'].some((code) => isErrorCode(error, code));
+      if (hasLinks) throw error;
+    }
+  }
+  if (await lstat(target).catch(ignoreMissing)) {
+    throw new FileError('file.exists', 'There is a file or directory of this name already.');
+  }
+  await rename(source, target);
+}
+
+export function ignoreMissing(error: unknown): void {
+  if (!isErrorCode(error, 'ENOENT')) throw error;
+}

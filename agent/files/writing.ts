@@ -1,0 +1,113 @@
+import { type FileHandle, lstat } from 'node:fs/promises';
+import type { Readable } from 'node:stream';
+import type { FileEntry } from '../../src/protocol/data-plane.js';
+import { entryOf } from './descriptors.js';
+import { toEntry } from './entry.js';
+import { FileError } from './errors.js';
+import { type Account, type Claim, ENTRY_BYTES } from './quota.js';
+import { heldBytes } from './regular.js';
+import type { Owner } from './sandbox.js';
+import { createTemporary, ignoreMissing } from './temporary.js';
+import type { Place } from './walk.js';
+
+const FILE_MODE = 0o644;
+/** Gathered before it is written: frames are small. */
+const GATHERED_BYTES = 512 * 1024;
+
+export interface Writing {
+  owner: Owner | null;
+  account: Account;
+  signal: AbortSignal;
+  replace: boolean;
+  /** Null: not known. */
+  sizeBytes: number | null;
+}
+
+/** All of the source under this name, or nothing of it. */
+export async function writeFile(
+  { parent, name }: Place,
+  source: Readable,
+  writing: Writing,
+): Promise<FileEntry> {
+  const { owner, account, signal, replace, sizeBytes } = writing;
+  const before = (await lstat(entryOf(parent, name)).catch(ignoreMissing)) ?? null;
+  if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
+  if (before !== null && !replace)
+    throw new FileError('file.exists', 'There is a file of this name already.');
+  const claim = await account.claim((sizeBytes ?? 0) + ENTRY_BYTES);
+  let isKept = false;
+  try {
+    const temporary = await createTemporary(parent, owner);
+    try {
+      claim.wrote(ENTRY_BYTES);
+      await pour(source, temporary.handle, { signal, sizeBytes, claim });
+      const mode = before?.isFile() ? before.mode : FILE_MODE;
+      signal.throwIfAborted();
+      await temporary.finish(name, { mode, replace });
+      isKept = true;
+      if (before !== null) account.credit(heldBytes(before));
+      return toEntry(name, await temporary.handle.stat());
+    } finally {
+      await temporary.dispose();
+    }
+  } finally {
+    claim.end(isKept);
+  }
+}
+
+interface Pouring {
+  signal: AbortSignal;
+  sizeBytes: number | null;
+  claim: Claim;
+}
+
+async function pour(source: Readable, file: FileHandle, pouring: Pouring): Promise<void> {
+  const { signal, sizeBytes, claim } = pouring;
+  let position = 0;
+  for await (const chunk of gathered(source, signal)) {
+    if (sizeBytes !== null && chunk.length > sizeBytes - position) {
+      throw new FileError('file.failed', 'There were more bytes than were announced.');
+    }
+    if (sizeBytes === null) await claim.grow(chunk.length);
+    await writeFully(file, chunk, position);
+    claim.wrote(chunk.length);
+    position += chunk.length;
+  }
+  if (sizeBytes !== null && position !== sizeBytes) {
+    throw new FileError(
+      'file.failed',
+      'The transfer was cut off: there were fewer bytes than were announced.',
+    );
+  }
+}
+
+/** The source in larger pieces. It is destroyed when the signal is aborted, else left to whoever made it. */
+export async function* gathered(source: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
+  const stop = () => source.destroy(new FileError('file.failed', 'The transfer was stopped.'));
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    if (signal.aborted) stop();
+    let [chunks, sizeBytes]: [Buffer[], number] = [[], 0];
+    for await (const chunk of source.iterator({ destroyOnReturn: false })) {
+      chunks.push(chunk);
+      sizeBytes += chunk.length;
+      if (sizeBytes < GATHERED_BYTES) continue;
+      yield Buffer.concat(chunks, sizeBytes);
+      [chunks, sizeBytes] = [[], 0];
+    }
+    signal.throwIfAborted();
+    if (sizeBytes > 0) yield Buffer.concat(chunks, sizeBytes);
+  } finally {
+    signal.removeEventListener('abort', stop);
+  }
+}
+
+/** @param position Null: at the end of a file that was opened for that. */
+export async function writeFully(file: FileHandle, bytes: Buffer, position: number | null): Promise<void> {
+  let offset = 0;
+  while (offset < bytes.length) {
+    const at = position === null ? null : position + offset;
+    const { bytesWritten } = await file.write(bytes, offset, bytes.length - offset, at);
+    offset += bytesWritten;
+  }
+}

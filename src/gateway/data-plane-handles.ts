@@ -1,0 +1,88 @@
+import type { z } from 'zod';
+import { AppError } from '../lib/errors.js';
+import {
+  HANDLE_CHUNK_MAX_BYTES,
+  type HandleOperation,
+  HandleOperations,
+  type HandleOutput,
+  HandleWritten,
+  handleContentPath,
+  handlePath,
+} from '../protocol/data-plane.js';
+import { bodyOf } from './data-plane-bodies.js';
+import { type Call, type CallRequest, readAnswer, readBytes, requireOk } from './data-plane-call.js';
+import type { DataLinks } from './data-plane-links.js';
+import type { PlaceKind } from './data-plane-places.js';
+import { Count, check, enter, readLength, take, within } from './data-plane-requests.js';
+import type { FileHandleClient } from './files.js';
+
+const ANSWER_TIMEOUT_MS = 60_000;
+
+/** The same, so that each operation's name still says what its output is. */
+const OPERATIONS: { [Name in HandleOperation]: { input: z.ZodType; output: z.ZodType<HandleOutput<Name>> } } =
+  HandleOperations;
+const ChunkLength = Count.max(HANDLE_CHUNK_MAX_BYTES);
+
+/** A handle counts on the connection that it was opened on: after another has come it is `file.handle_invalid`. */
+export function createHandleClient({
+  links,
+  nodeId,
+  handle,
+}: {
+  links: DataLinks;
+  nodeId: string;
+  handle: string;
+}): FileHandleClient {
+  async function start(kind: PlaceKind, request: CallRequest): Promise<Call> {
+    const link = links.find(nodeId);
+    if (!link) throw new AppError('node.offline');
+    const serverUuid = link.handles.get(handle);
+    if (serverUuid === undefined) throw new AppError('file.handle_invalid');
+    return enter(link, { serverUuid, kind, request });
+  }
+
+  function get(kind: PlaceKind, query: Record<string, string>, signal: AbortSignal | undefined) {
+    const path = handleContentPath(handle, new URLSearchParams(query));
+    return start(kind, { method: 'GET', path, signal });
+  }
+
+  return {
+    async operate(name, input, { signal } = {}) {
+      const body = JSON.stringify(check(OPERATIONS[name].input, input));
+      const call = await start('operation', { method: 'POST', path: handlePath(handle, name), signal });
+      call.stream.end(body);
+      const output = take(OPERATIONS[name].output, await within(call, ANSWER_TIMEOUT_MS, readAnswer(call)));
+      if (name === 'close') links.find(nodeId)?.handles.delete(handle);
+      return output;
+    },
+
+    async read(offset, length, { signal } = {}) {
+      const query = { offset: `${check(Count, offset)}`, length: `${check(ChunkLength, length)}` };
+      const call = await get('operation', query, signal);
+      const read = async () => {
+        await requireOk(call);
+        return readBytes(call, length);
+      };
+      return within(call, ANSWER_TIMEOUT_MS, read());
+    },
+
+    async readStream(offset, { signal } = {}) {
+      const call = await get('transfer', { offset: `${check(Count, offset)}` }, signal);
+      const headers = await within(call, ANSWER_TIMEOUT_MS, requireOk(call));
+      return bodyOf(call, readLength(call, headers));
+    },
+
+    async write(offset, data, { signal } = {}) {
+      check(ChunkLength, data.length);
+      const query = new URLSearchParams({ offset: `${check(Count, offset)}` });
+      const path = handleContentPath(handle, query);
+      const headers = { 'x-size': `${data.length}` };
+      const call = await start('operation', { method: 'PUT', path, headers, signal });
+      call.stream.end(data);
+      const { bytes } = take(HandleWritten, await within(call, ANSWER_TIMEOUT_MS, readAnswer(call)));
+      if (bytes !== data.length)
+        throw new AppError('file.failed', 'The node wrote only a part of it. Try again.');
+      return bytes;
+    },
+  };
+}

@@ -1,0 +1,84 @@
+import { AppError } from '../lib/errors.js';
+import { STREAMS_PER_SERVER_MAX } from '../protocol/data-plane.js';
+
+/** Of a server's places so many stay free for what is quick, however slow those are who fetch or send its files. */
+const KEPT_FOR_OPERATIONS = 4;
+const TRANSFERS_MAX = STREAMS_PER_SERVER_MAX - KEPT_FOR_OPERATIONS;
+const WAITING_PER_SERVER_MAX = 256;
+const WAIT_TIMEOUT_MS = 30_000;
+
+export type PlaceKind = 'operation' | 'transfer';
+
+interface Waiting {
+  kind: PlaceKind;
+  enter: () => void;
+}
+
+/** What happens at once with the files of one server. */
+export interface Places {
+  /**
+   * Waits for a place, in turn, and answers how it is given back; more than once does no harm. Throws `file.busy` when
+   * too many wait, or it takes too long.
+   */
+  take(kind: PlaceKind, signals: readonly AbortSignal[]): Promise<() => void>;
+  isEmpty(): boolean;
+}
+
+export function createPlaces(): Places {
+  const waiting = new Set<Waiting>();
+  const taken = { operation: 0, transfer: 0 };
+
+  const hasPlace = (kind: PlaceKind) =>
+    taken.operation + taken.transfer < STREAMS_PER_SERVER_MAX &&
+    (kind === 'operation' || taken.transfer < TRANSFERS_MAX);
+
+  function occupy(kind: PlaceKind): () => void {
+    taken[kind] += 1;
+    let isHeld = true;
+    return () => {
+      if (!isHeld) return;
+      isHeld = false;
+      taken[kind] -= 1;
+      admit();
+    };
+  }
+
+  function admit(): void {
+    for (const next of waiting) {
+      if (!hasPlace(next.kind)) continue;
+      waiting.delete(next);
+      next.enter();
+    }
+  }
+
+  return {
+    async take(kind, signals) {
+      for (const signal of signals) signal.throwIfAborted();
+      if (hasPlace(kind)) return occupy(kind);
+      if (waiting.size >= WAITING_PER_SERVER_MAX) throw new AppError('file.busy');
+      return new Promise((resolve, reject) => {
+        const leave = (error: unknown) => {
+          waiting.delete(entry);
+          settle();
+          reject(error);
+        };
+        const onAbort = (event: Event) => leave(event.target instanceof AbortSignal && event.target.reason);
+        const timer = setTimeout(() => leave(new AppError('file.busy')), WAIT_TIMEOUT_MS);
+        const settle = () => {
+          clearTimeout(timer);
+          for (const signal of signals) signal.removeEventListener('abort', onAbort);
+        };
+        const entry: Waiting = {
+          kind,
+          enter() {
+            settle();
+            resolve(occupy(kind));
+          },
+        };
+        for (const signal of signals) signal.addEventListener('abort', onAbort);
+        waiting.add(entry);
+      });
+    },
+    isEmpty: () => waiting.size === 0 && taken.operation + taken.transfer === 0,
+  };
+}

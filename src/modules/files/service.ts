@@ -1,0 +1,140 @@
+import { Readable } from 'node:stream';
+import type { Pool } from 'pg';
+import type { FilePlane } from '../../gateway/files.js';
+import type { Actor } from '../../lib/actor.js';
+import { AppError } from '../../lib/errors.js';
+import { type FileEntry, LIST_MAX } from '../../protocol/data-plane.js';
+import type { ServerAccess } from '../servers/access.js';
+import { createFileAudit } from './audit.js';
+import { createDownloads, type Downloads } from './downloads.js';
+import { normaliseChangedPath, normalisePath } from './paths.js';
+import type {
+  CopyFileBody,
+  CreateFileBody,
+  DirectoryQuery,
+  FileView,
+  PermissionsBody,
+  RenameFileBody,
+  WriteFileBody,
+} from './schemas.js';
+import { createFileTargets, type FileTarget, throwAsUsersSeeIt } from './targets.js';
+import { createUploads, type Uploads } from './uploads.js';
+import { fileView } from './views.js';
+
+export interface FilesOptions {
+  pool: Pool;
+  access: Pick<ServerAccess, 'authorise'>;
+  plane: FilePlane;
+  /** Of one uploaded file. */
+  uploadMaxBytes: number;
+}
+
+/** The files of a server on whatever node it is. Paths are relative to its directory. */
+export interface Files extends Uploads, Downloads {
+  /** Sorted by name; `next` is there when these are not all. */
+  list(actor: Actor, serverId: string, query: DirectoryQuery): Promise<{ data: FileView[]; next?: string }>;
+  stat(actor: Actor, serverId: string, path: string): Promise<FileView>;
+  /** Throws `file.exists` when there is something under the name. */
+  create(actor: Actor, serverId: string, body: CreateFileBody): Promise<FileView>;
+  /** Puts the content in the place of what is in the file, in one step. */
+  write(actor: Actor, serverId: string, body: WriteFileBody): Promise<FileView>;
+  rename(actor: Actor, serverId: string, body: RenameFileBody): Promise<void>;
+  copy(actor: Actor, serverId: string, body: CopyFileBody): Promise<{ bytes: number }>;
+  setPermissions(actor: Actor, serverId: string, body: PermissionsBody): Promise<FileView>;
+  /** Directories with everything in them. */
+  remove(actor: Actor, serverId: string, path: string): Promise<void>;
+}
+
+export function createFiles({ pool, access, plane, uploadMaxBytes }: FilesOptions): Files {
+  const targets = createFileTargets({ access, plane });
+  const record = createFileAudit(pool);
+
+  async function put(target: FileTarget, file: { path: string; content: string; replace: boolean }) {
+    const { server } = target;
+    const bytes = Buffer.from(file.content);
+    await target.makeParents(file.path);
+    const request = { path: file.path, replace: file.replace, sizeBytes: bytes.length };
+    const body = Readable.from(bytes.length > 0 ? [bytes] : [], { objectMode: false });
+    return plane.upload(server.nodeId, server.uuid, request, body).catch(throwAsUsersSeeIt);
+  }
+
+  async function makeDirectory(target: FileTarget, path: string): Promise<FileEntry> {
+    await target.makeParents(path);
+    return target.operate('make-directory', { path, parents: false });
+  }
+
+  return {
+    ...createUploads({ targets, plane, record, uploadMaxBytes }),
+    ...createDownloads({ targets, plane }),
+
+    async list(actor, serverId, { path, after }) {
+      const { operate } = await targets.toRead(actor, serverId);
+      const input = { path: normalisePath(path), limit: LIST_MAX, ...(after !== undefined && { after }) };
+      const { entries, next } = await operate('list', input);
+      return { data: entries.map(fileView), ...(next !== null && { next }) };
+    },
+
+    async stat(actor, serverId, path) {
+      const { operate } = await targets.toRead(actor, serverId);
+      return fileView(await operate('stat', { path: normalisePath(path), followLinks: false }));
+    },
+
+    async create(actor, serverId, { path: given, content, isDirectory }) {
+      const target = await targets.toChange(actor, serverId, 'file.write');
+      const path = normaliseChangedPath(given);
+      if (isDirectory && content) throw new AppError('request.invalid', 'content: a directory has none');
+      const entry = isDirectory
+        ? await makeDirectory(target, path)
+        : await put(target, { path, content: content ?? '', replace: false }).catch(throwAsExisting);
+      await record(actor, target.server, 'file.create', { path, isDirectory });
+      return fileView(entry);
+    },
+
+    async write(actor, serverId, { path: given, content }) {
+      const target = await targets.toChange(actor, serverId, 'file.write');
+      const path = normaliseChangedPath(given);
+      const entry = await put(target, { path, content, replace: true });
+      await record(actor, target.server, 'file.write', { path, sizeBytes: entry.sizeBytes });
+      return fileView(entry);
+    },
+
+    async rename(actor, serverId, { from: givenFrom, to: givenTo, replace }) {
+      const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
+      const from = normaliseChangedPath(givenFrom);
+      const to = normaliseChangedPath(givenTo);
+      await operate('rename', { from, to, replace });
+      await record(actor, server, 'file.rename', { from, to });
+    },
+
+    async copy(actor, serverId, { from: givenFrom, to: givenTo }) {
+      await targets.toRead(actor, serverId);
+      const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
+      const from = normaliseChangedPath(givenFrom);
+      const to = normaliseChangedPath(givenTo);
+      const { bytes } = await operate('copy', { from, to });
+      await record(actor, server, 'file.copy', { from, to, sizeBytes: bytes });
+      return { bytes };
+    },
+
+    async setPermissions(actor, serverId, { path: given, mode }) {
+      const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
+      const path = normaliseChangedPath(given);
+      const entry = await operate('set-attributes', { path, mode: Number.parseInt(mode, 8) });
+      await record(actor, server, 'file.permissions', { path, mode });
+      return fileView(entry);
+    },
+
+    async remove(actor, serverId, given) {
+      const { server, operate } = await targets.toChange(actor, serverId, 'file.delete');
+      const path = normaliseChangedPath(given);
+      await operate('remove', { path, recursive: true });
+      await record(actor, server, 'file.delete', { path });
+    },
+  };
+}
+
+/** To who creates a file it is all one what is in its way. */
+function throwAsExisting(error: unknown): never {
+  if (!(error instanceof AppError) || error.code !== 'file.is_directory') throw error;
+  throw new AppError('file.exists', undefined, { cause: error });
+}

@@ -1,0 +1,123 @@
+import type { Pool } from 'pg';
+import type { AuthContext, AuthenticationType } from 'ssh2';
+import { credentialId, type Origin, type UserActor } from '../lib/actor.js';
+import { asAppError } from '../lib/as-app-error.js';
+import { AppError } from '../lib/errors.js';
+import type { Log } from '../lib/log.js';
+import type { Auth } from '../modules/auth/service.js';
+import type { ServerAccess } from '../modules/servers/access.js';
+import { type Caller, createCaller } from './caller.js';
+import type { FailedTries } from './failed-tries.js';
+import { isSignatureRight, loadKeyHolder, noteKeyUse } from './key-holder.js';
+import type { LoginAudit } from './login-audit.js';
+
+/** As many as OpenSSH's server has. Keys that a client offers and nobody has count, too. */
+const TRIES_MAX = 6;
+const METHODS: AuthenticationType[] = ['publickey', 'password'];
+const SERVER_ID = /^[A-Za-z0-9_-]{1,64}$/;
+const TOKEN_MAX_LENGTH = 8192;
+
+const HAS_SECOND_FACTOR = `SELECT FROM "TwoFactor" WHERE "userId" = $1 AND "confirmedAt" IS NOT NULL`;
+
+export interface AuthenticationOptions {
+  auth: Auth;
+  access: ServerAccess;
+  pool: Pool;
+  tries: FailedTries;
+  audit: LoginAudit;
+  log: Log;
+}
+
+export interface AuthenticatorEvents {
+  origin: Origin;
+  /** Before the client is told. What it throws refuses him. */
+  onSignedIn(caller: Caller): void;
+  onTooMany(): void;
+}
+
+export interface Authenticator {
+  /** Answers the client. */
+  attempt(context: AuthContext): Promise<void>;
+}
+
+/** Who is on one connection: the user name is a server, the password or key somebody's who may read its files. */
+export function createAuthenticator(
+  options: AuthenticationOptions,
+  { origin, onSignedIn, onTooMany }: AuthenticatorEvents,
+): Authenticator {
+  const { auth, access, pool, tries, audit, log } = options;
+  let failures = 0;
+
+  async function withToken(token: string): Promise<UserActor> {
+    if (token.length > TOKEN_MAX_LENGTH) throw new AppError('auth.invalid_token');
+    const actor = await auth.authenticate(token, origin);
+    if (actor.credential.kind === 'session') await requireNoSecondFactor(actor);
+    return actor;
+  }
+
+  /** What a browser keeps is not enough where the owner asked for more: a key is made for this, and can be revoked. */
+  async function requireNoSecondFactor({ userId }: UserActor): Promise<void> {
+    const values = [userId];
+    const { rowCount } = await pool.query({ name: 'sftp-second-factor', text: HAS_SECOND_FACTOR, values });
+    if (rowCount) {
+      throw new AppError(
+        'auth.two_factor_required',
+        'This account has two-factor authentication: sign in with an SSH key or an API key.',
+      );
+    }
+  }
+
+  async function enter(context: AuthContext, identify: () => Promise<UserActor>): Promise<void> {
+    const serverId = context.username;
+    if (!SERVER_ID.test(serverId)) throw new AppError('server.not_found');
+    const actor = await identify();
+    const caller = createCaller({ access, actor, serverId, identify });
+    await caller.authorise('file.read');
+    if (!isProof(context)) return;
+    onSignedIn(caller);
+    if (actor.credential.kind === 'ssh-key') await noteKeyUse(pool, credentialId(actor));
+    await audit.succeeded(actor, serverId);
+    tries.succeed(origin.ipAddress);
+  }
+
+  function identifier(context: AuthContext): () => Promise<UserActor> {
+    if (context.method === 'password') {
+      const { password } = context;
+      return () => withToken(password);
+    }
+    if (context.method !== 'publickey') throw new AppError('auth.required');
+    // An offer without a signature is only a question; whoever it is, it lets nobody in.
+    if (context.signature && !isSignatureRight(context)) throw new AppError('auth.invalid_token');
+    const blob = Buffer.from(context.key.data);
+    return () => loadKeyHolder(pool, blob, origin);
+  }
+
+  async function refuse(context: AuthContext, error: unknown): Promise<void> {
+    const { code, message } = asAppError(error);
+    if (code === 'internal.error') log.error({ err: error }, 'a login by SFTP failed');
+    if (context.method !== 'none') failures += 1;
+    if (isProof(context)) {
+      await audit.failed(origin, context.username, `${code}: ${message}`);
+      await tries.fail(origin.ipAddress);
+    }
+    if (failures >= TRIES_MAX) onTooMany();
+    else context.reject(METHODS);
+  }
+
+  return {
+    async attempt(context) {
+      try {
+        await enter(context, identifier(context));
+      } catch (error) {
+        await refuse(context, error);
+        return;
+      }
+      context.accept();
+    },
+  };
+}
+
+/** Not the question whether a key would do, which `accept` answers without letting anybody in. */
+function isProof(context: AuthContext): boolean {
+  return context.method === 'password' || (context.method === 'publickey' && context.signature !== undefined);
+}

@@ -1,0 +1,101 @@
+import type { Socket } from 'node:net';
+import type { SFTPWrapper } from 'ssh2';
+import type { FilePlane } from '../gateway/files.js';
+import type { Log } from '../lib/log.js';
+import type { Caller } from './caller.js';
+import { controlFlow } from './flow.js';
+import { createHandles } from './handles.js';
+import { createPathOperations } from './path-operations.js';
+import { attachRequests, closeFile } from './requests.js';
+import { isFinal, OK, statusOf } from './status.js';
+
+export interface Channel {
+  /** Nothing is answered any more, what is under way ends, and what is open is closed. Resolves when all that is done. */
+  end(): Promise<void>;
+}
+
+export interface ChannelOptions {
+  sftp: SFTPWrapper;
+  socket: Socket;
+  caller: Caller;
+  files: FilePlane;
+  log: Log;
+  onRequest: () => void;
+  /** The caller may do nothing here any more, or does not keep to the protocol. */
+  onLost: (reason: string) => void;
+}
+
+/** What is sent when a request has been done; left out, that it was. */
+export type Reply = (() => void) | undefined;
+
+/** One SFTP conversation: version 3 of the protocol, draft-ietf-secsh-filexfer-02. */
+export function serveChannel({
+  sftp,
+  socket,
+  caller,
+  files,
+  log,
+  onRequest,
+  onLost,
+}: ChannelOptions): Channel {
+  const stopping = new AbortController();
+  const handles = createHandles();
+  const flow = controlFlow({
+    sftp,
+    socket,
+    onRoom: () => {
+      for (const { queue } of handles.files()) queue.wake();
+    },
+    onBreach: () => onLost('It sent more than it was allowed.'),
+  });
+  const paths = createPathOperations({ caller, files, flow, signal: stopping.signal });
+  let closing: Promise<void> | undefined;
+
+  async function perform(id: number, work: () => Promise<Reply>): Promise<void> {
+    const send = await work().then(
+      (reply) => reply ?? (() => sftp.status(id, OK)),
+      (error: unknown) => () => refuse(id, error),
+    );
+    if (stopping.signal.aborted) return;
+    // ssh2 writes each packet in pieces: they, and the answers after this one, leave together.
+    socket.cork();
+    process.nextTick(() => socket.uncork());
+    send();
+  }
+
+  function refuse(id: number, error: unknown): void {
+    const { status, message, isFault } = statusOf(error);
+    if (isFault) log.error({ serverId: caller.serverId, err: error }, 'a request by SFTP failed');
+    sftp.status(id, status, message);
+    if (isFinal(error)) onLost(message);
+  }
+
+  attachRequests({
+    sftp,
+    handles,
+    paths,
+    signal: stopping.signal,
+    /** Each request is answered once, whatever happens. */
+    answer(id, work, dataBytes = 0) {
+      onRequest();
+      flow.begin(dataBytes);
+      perform(id, work)
+        .catch((error: unknown) => log.error({ err: error }, 'an answer by SFTP could not be sent'))
+        .finally(() => flow.finish(dataBytes));
+    },
+  });
+
+  async function closeAll(): Promise<void> {
+    stopping.abort();
+    const left = handles.files();
+    handles.clear();
+    await Promise.allSettled(left.map(closeFile));
+  }
+
+  return {
+    end() {
+      closing ??= closeAll();
+      return closing;
+    },
+  };
+}

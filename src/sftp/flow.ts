@@ -1,0 +1,108 @@
+import type { Socket } from 'node:net';
+import type { SFTPWrapper } from 'ssh2';
+
+/** What requests of one channel that are not answered yet may hold; then its client has to wait. */
+const PENDING_MAX_BYTES = 4 * 1024 * 1024;
+/** Any request holds some memory, however short it is. */
+const REQUEST_BYTES = 512;
+/** Bytes that were read for a client and that it has not taken. */
+const OUTGOING_MAX_BYTES = 4 * 1024 * 1024;
+/** As in ssh2: a channel's window, and where it is opened again. */
+const WINDOW_BYTES = 2 * 1024 * 1024;
+const WINDOW_LOW_BYTES = WINDOW_BYTES / 2;
+
+/**
+ * Of ssh2's channel, what it does not show. Left alone it opens the window again whatever waits, and keeps without
+ * limit what the client does not take.
+ */
+interface Channel {
+  push(data: Buffer | null): unknown;
+  incoming: { window: number };
+  outgoing: { id: number; state: string };
+  _buffer: Buffer[];
+  _waitChanDrain: boolean;
+  _protocol: { channelWindowAdjust(channelId: number, bytes: number): void };
+}
+
+export interface Flow {
+  /** A request has come in, with so many bytes of a file. */
+  begin(dataBytes: number): void;
+  /** It has been answered. */
+  finish(dataBytes: number): void;
+  /** Whether the client takes what is read for it. */
+  hasRoom(): boolean;
+  reading(bytes: number): void;
+  hasRead(bytes: number): void;
+}
+
+/**
+ * Bounds what one channel holds of the panel's memory, by SSH's own flow control.
+ * @param onRoom Called when there may be room again.
+ * @param onBreach Called when the client sends more than it was allowed.
+ */
+export function controlFlow({
+  sftp,
+  socket,
+  onRoom,
+  onBreach,
+}: {
+  sftp: SFTPWrapper;
+  socket: Socket;
+  onRoom: () => void;
+  onBreach: () => void;
+}): Flow {
+  const channel = sftp as unknown as Channel;
+  const push = channel.push.bind(channel);
+  let pendingBytes = 0;
+  let readingBytes = 0;
+  let isHeld = false;
+
+  channel.push = (data) => {
+    push(data);
+    if (data === null) return undefined;
+    if (channel.incoming.window < 0) onBreach();
+    isHeld = pendingBytes > PENDING_MAX_BYTES;
+    return !isHeld;
+  };
+
+  function openWindow(): void {
+    isHeld = false;
+    channel._waitChanDrain = false;
+    const bytes = WINDOW_BYTES - channel.incoming.window;
+    if (channel.outgoing.state !== 'open' || channel.incoming.window > WINDOW_LOW_BYTES) return;
+    channel.incoming.window += bytes;
+    channel._protocol.channelWindowAdjust(channel.outgoing.id, bytes);
+  }
+
+  function hasRoom(): boolean {
+    let bytes = readingBytes + socket.writableLength;
+    for (const { length } of channel._buffer) bytes += length;
+    return bytes < OUTGOING_MAX_BYTES;
+  }
+
+  // The client took something, or said that it will: it says so in band.
+  socket.on('drain', onRoom);
+  socket.on('data', onRoom);
+  sftp.on('close', () => {
+    socket.off('drain', onRoom);
+    socket.off('data', onRoom);
+  });
+
+  return {
+    begin(dataBytes) {
+      pendingBytes += REQUEST_BYTES + dataBytes;
+    },
+    finish(dataBytes) {
+      pendingBytes -= REQUEST_BYTES + dataBytes;
+      if (isHeld && pendingBytes <= PENDING_MAX_BYTES) openWindow();
+    },
+    hasRoom,
+    reading(bytes) {
+      readingBytes += bytes;
+    },
+    hasRead(bytes) {
+      readingBytes -= bytes;
+      onRoom();
+    },
+  };
+}

@@ -1,0 +1,98 @@
+import type { Pool } from 'pg';
+import type { Bus } from '../events.js';
+import type { Log } from '../lib/log.js';
+import type { Connection } from './connection.js';
+import { findLostCallers } from './lost-callers.js';
+
+/** What has ended (a session, an account, a right) ends what came of it within two of these, whoever did it. */
+const CHECK_INTERVAL_MS = 800;
+/** Everybody is looked up in full this often: what expires by itself is not heard of. */
+const RECHECK_INTERVAL_MS = 30_000;
+
+/** Ends the connections of those who may not stay, and of those who do nothing. */
+export function startWatch({
+  bus,
+  pool,
+  log,
+  connections,
+}: {
+  bus: Bus;
+  pool: Pool;
+  log: Log;
+  connections: ReadonlySet<Connection>;
+}): { stop(): Promise<void> } {
+  let checking: Promise<void> | undefined;
+  let recheckedAtMs = Date.now();
+
+  function recheck(isConcerned: (connection: Connection) => boolean): Promise<unknown> {
+    return Promise.all([...connections].filter(isConcerned).map((connection) => connection.recheck()));
+  }
+
+  async function check(): Promise<void> {
+    const signedIn = [...connections].flatMap((connection) => {
+      const caller = connection.caller();
+      return caller ? [{ connection, caller }] : [];
+    });
+    const nowMs = Date.now();
+    for (const connection of connections) connection.endIfIdle(nowMs);
+    if (nowMs - recheckedAtMs > RECHECK_INTERVAL_MS) {
+      recheckedAtMs = nowMs;
+      await recheck(() => true);
+      return;
+    }
+    const places = await findLostCallers(
+      pool,
+      signedIn.map(({ caller }) => caller),
+    );
+    await Promise.all(places.map((place) => signedIn[place]?.connection.recheck()));
+  }
+
+  /** A round that takes long leaves out those that would have begun meanwhile. */
+  const timer = setInterval(() => {
+    checking ??= check()
+      .catch((error: unknown) => log.warn({ err: error }, 'could not check who is connected by SFTP'))
+      .finally(() => {
+        checking = undefined;
+      });
+  }, CHECK_INTERVAL_MS);
+
+  function recheckNow(isConcerned: (connection: Connection) => boolean): void {
+    recheck(isConcerned).catch((error: unknown) =>
+      log.warn({ err: error }, 'could not look up the rights of who is connected by SFTP'),
+    );
+  }
+
+  function onCredentialRevoked(credentialId: string): void {
+    for (const connection of connections) {
+      if (connection.caller()?.credentialId === credentialId) connection.end('The session has ended.');
+    }
+  }
+  const onSession = ({ sessionId }: { sessionId: string }) => onCredentialRevoked(sessionId);
+  const onApiKey = ({ apiKeyId }: { apiKeyId: string }) => onCredentialRevoked(apiKeyId);
+  const onAccess = ({ userId, serverId }: { userId?: string; serverId?: string }) =>
+    recheckNow((connection) => {
+      const caller = connection.caller();
+      const isHis = userId === undefined || caller?.userId === userId;
+      return isHis && (serverId === undefined || caller?.serverId === serverId);
+    });
+  const onDeleted = ({ serverId }: { serverId: string }) => {
+    for (const connection of connections) {
+      if (connection.caller()?.serverId === serverId) connection.end('The server was deleted.');
+    }
+  };
+  bus.on('session.revoked', onSession);
+  bus.on('apiKey.revoked', onApiKey);
+  bus.on('access.changed', onAccess);
+  bus.on('server.deleted', onDeleted);
+
+  return {
+    async stop() {
+      clearInterval(timer);
+      bus.off('session.revoked', onSession);
+      bus.off('apiKey.revoked', onApiKey);
+      bus.off('access.changed', onAccess);
+      bus.off('server.deleted', onDeleted);
+      await checking;
+    },
+  };
+}

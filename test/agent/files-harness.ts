@@ -1,0 +1,114 @@
+import { setMaxListeners } from 'node:events';
+import { join } from 'node:path';
+import { Readable } from 'node:stream';
+import { buffer } from 'node:stream/consumers';
+import { pino } from 'pino';
+import { onTestFinished } from 'vitest';
+import { createFileService, type FileCall, type FileRequest } from '../../agent/files/service.js';
+import type { FileOperation, FileOutput } from '../../src/protocol/data-plane.js';
+import { makePlaces, type Places, removePlaces } from '../helpers/path-tricks.js';
+import { isRoot, SERVER_UID } from './harness.js';
+
+export const UUID = '11111111-1111-4111-8111-111111111111';
+export const owner = isRoot ? { uid: SERVER_UID, gid: SERVER_UID } : null;
+
+export interface FilesOptions {
+  limitBytes?: number | null;
+  handleIdleMs?: number;
+  places?: Places;
+}
+
+/** The real service over a directory of its own. */
+export function openFiles({ limitBytes = null, handleIdleMs, places = makePlaces() }: FilesOptions = {}) {
+  const service = createFileService({
+    find: (uuid) => (uuid === UUID ? { directory: places.server, limitBytes } : null),
+    owner,
+    stateDirectory: join(places.root, 'state'),
+    log: pino({ level: 'silent' }),
+    ...(handleIdleMs !== undefined && { handleIdleMs }),
+  });
+  onTestFinished(async () => {
+    await service.close();
+    removePlaces(places);
+  });
+  const { signal } = new AbortController();
+  // All calls of a test share it.
+  setMaxListeners(0, signal);
+  const call: FileCall = { signal, connection: {} };
+  return {
+    service,
+    places,
+    call,
+    at: (path: string) => join(places.server, path),
+    operate: <Name extends FileOperation>(
+      name: Name,
+      request: FileRequest<Name>,
+    ): Promise<FileOutput<Name>> => service.operate(UUID, name, request, call),
+    async read(path: string, range: { offset?: number; length?: number } = {}) {
+      const { offset = 0, length = null } = range;
+      const { stream } = await service.read(UUID, { path, offset, length }, call);
+      return await buffer(stream);
+    },
+    write(
+      path: string,
+      content: string | Buffer | Readable,
+      options: { replace?: boolean; sizeBytes?: number } = {},
+    ) {
+      const { replace = true, sizeBytes = null } = options;
+      const source = content instanceof Readable ? content : Readable.from([Buffer.from(content)]);
+      return service.write(UUID, { path, replace, sizeBytes }, source, call);
+    },
+    open(path: string, how: Partial<FileRequest<'open'>>) {
+      const none = {
+        read: false,
+        write: false,
+        append: false,
+        create: false,
+        exclusive: false,
+        truncate: false,
+      };
+      return service.operate(UUID, 'open', { path, ...none, ...how }, call);
+    },
+  };
+}
+
+export type Files = ReturnType<typeof openFiles>;
+
+/** Every operation that takes a path, on this one. What they answer, as text. */
+export const EVERY_OPERATION: Record<string, (files: Files, path: string) => Promise<unknown>> = {
+  list: ({ operate }, path) => operate('list', { path, limit: 100 }),
+  stat: ({ operate }, path) => operate('stat', { path, followLinks: false }),
+  'stat of the target': ({ operate }, path) => operate('stat', { path, followLinks: true }),
+  'make-directory': ({ operate }, path) => operate('make-directory', { path, parents: false }),
+  'make-directory with parents': ({ operate }, path) =>
+    operate('make-directory', { path: `${path}/x/y`, parents: true }),
+  'rename away': ({ operate }, path) => operate('rename', { from: path, to: 'renamed', replace: true }),
+  'rename to': ({ operate }, path) => operate('rename', { from: 'd/file', to: path, replace: true }),
+  'rename into': ({ operate }, path) =>
+    operate('rename', { from: 'd/file', to: `${path}/x`, replace: false }),
+  'copy from': ({ operate }, path) => operate('copy', { from: path, to: 'copied' }),
+  'copy to': ({ operate }, path) => operate('copy', { from: 'd', to: path }),
+  'copy into': ({ operate }, path) => operate('copy', { from: 'd/file', to: `${path}/x` }),
+  remove: ({ operate }, path) => operate('remove', { path, recursive: false }),
+  'remove with content': ({ operate }, path) => operate('remove', { path, recursive: true }),
+  'set-attributes': ({ operate }, path) =>
+    operate('set-attributes', { path, mode: 0o777, modifiedAtMs: 1000, sizeBytes: 3 }),
+  'set the time': ({ operate }, path) => operate('set-attributes', { path, modifiedAtMs: 1000 }),
+  read: async ({ read }, path) => String(await read(path, { length: 100 })),
+  write: ({ write }, path) => write(path, 'written'),
+  'write into': ({ write }, path) => write(`${path}/x/new`, 'written'),
+  'open for reading': async (files, path) => {
+    const { handle } = await files.open(path, { read: true });
+    const { stream } = await files.service.readHandle(handle, { offset: 0, length: 100 }, files.call);
+    return String(await buffer(stream));
+  },
+  'open for writing': async (files, path) => {
+    const { handle } = await files.open(path, { write: true, create: true, truncate: true });
+    return await files.service.writeHandle(
+      handle,
+      { offset: 0 },
+      Readable.from([Buffer.from('x')]),
+      files.call,
+    );
+  },
+};
