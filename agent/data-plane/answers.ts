@@ -2,23 +2,23 @@ import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import type { Logger } from 'pino';
 import type { z } from 'zod';
 import {
-  type FileErrorCode,
   type FileOperation,
   FileOperations,
   type HandleOperation,
   HandleOperations,
 } from '../../src/protocol/data-plane.js';
-import { FileError, toFileError } from '../files/errors.js';
 import type { FileCall, FileRequest, FileService, HandleRequest } from '../files/service.js';
 import { readJson, sendContent, sendJson, wholeOf } from './content.js';
+import { whatCameOf } from './parts.js';
+import { refusalOf } from './refusals.js';
 import { parse, type Route, readSize } from './routes.js';
+import { answerWork, type WorkTurns } from './works.js';
 
 /** The same, so that each operation's name still says what its input is. */
 const FILE_OPERATIONS: { [Name in FileOperation]: { input: z.ZodType<FileRequest<Name>> } } = FileOperations;
 const HANDLE_OPERATIONS: { [Name in HandleOperation]: { input: z.ZodType<HandleRequest<Name>> } } =
   HandleOperations;
 
-const MESSAGE_MAX_LENGTH = 300;
 const REFUSED = 422;
 
 interface Question {
@@ -26,6 +26,8 @@ interface Question {
   route: Route;
   headers: IncomingHttpHeaders;
   call: FileCall;
+  turns: WorkTurns;
+  log: Logger;
 }
 
 /** Rejects with whatever the file service does; then nothing has been answered yet. */
@@ -47,6 +49,12 @@ export async function answer(stream: ServerHttp2Stream, question: Question): Pro
       const request = { ...route.query, sizeBytes };
       const source = wholeOf(stream, sizeBytes);
       return sendJson(stream, await files.write(route.serverUuid, request, source, call));
+    }
+    case 'work':
+      return answerWork(stream, { ...question, ...route, input: await readJson(stream) });
+    case 'write-upload': {
+      const source = whatCameOf(stream);
+      return sendJson(stream, await files.writeUpload(route.serverUuid, route.query, source, call));
     }
     case 'handle-write': {
       const source = wholeOf(stream, readSize(headers));
@@ -73,17 +81,12 @@ function operateHandle<Name extends HandleOperation>(
 
 /** Says why not, where that can still be said, and stops what the panel is sending. */
 export function refuse(stream: ServerHttp2Stream, error: unknown, log: Logger): void {
-  const known = toFileError(error);
-  if (!(known instanceof FileError)) log.error({ error }, 'a file operation failed');
+  const body = refusalOf(error, log);
   if (stream.destroyed || stream.closed) return;
   if (stream.headersSent) {
     stream.destroy(new Error('The answer was broken off.'));
     return;
   }
-  const body: { code: FileErrorCode; message: string } =
-    known instanceof FileError
-      ? { code: known.code, message: known.message.slice(0, MESSAGE_MAX_LENGTH) }
-      : { code: 'file.failed', message: 'The node could not do this; the log of its agent says why.' };
   // The panel stops sending when it hears of it; until then nobody wants it.
   stream.unpipe();
   stream.resume();

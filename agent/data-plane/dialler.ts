@@ -15,6 +15,8 @@ export interface DiallerOptions {
   timings: Pick<LinkTimings, 'redialMinMs' | 'redialMaxMs' | 'pingIntervalMs'>;
   /** Called with the connection once the panel has taken it. */
   serve(connection: Duplex): void;
+  /** Called with a connection that was served and has ended. */
+  lose(connection: Duplex): void;
   log: Logger;
 }
 
@@ -27,7 +29,7 @@ export interface Dialler {
 }
 
 export function createDialler(options: DiallerOptions): Dialler {
-  const { panelUrl, nodeId, timings, serve, log } = options;
+  const { panelUrl, nodeId, timings, serve, lose, log } = options;
   let isWanted = false;
   let attempt = 0;
   let socket: WebSocket | null = null;
@@ -63,6 +65,7 @@ export function createDialler(options: DiallerOptions): Dialler {
       // The socket's own listeners say what is to be said.
       connection.on('error', () => {});
       serve(connection);
+      current.once('close', () => lose(connection));
     });
     current.on('close', (code) => {
       timers.stop();

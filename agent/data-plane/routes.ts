@@ -7,6 +7,7 @@ import {
   type HandleOperation,
   HandleOperations,
 } from '../../src/protocol/data-plane.js';
+import { type FileWork, FileWorks } from '../../src/protocol/file-works.js';
 import { FileError } from '../files/errors.js';
 
 const Count = z
@@ -22,6 +23,7 @@ const UploadQuery = z.object({
   replace: z.enum(['true', 'false']).transform((value) => value === 'true'),
 });
 const HandleQuery = z.object(Range);
+const PartQuery = z.object({ uploadId: z.uuid(), offset: Count });
 
 /** What the panel asks for. */
 export type Route =
@@ -30,7 +32,9 @@ export type Route =
 type ServerRoute =
   | { kind: 'operation'; name: FileOperation }
   | { kind: 'read'; query: z.output<typeof ContentQuery> }
-  | { kind: 'write'; query: z.output<typeof UploadQuery> };
+  | { kind: 'write'; query: z.output<typeof UploadQuery> }
+  | { kind: 'write-upload'; query: z.output<typeof PartQuery> }
+  | { kind: 'work'; name: FileWork };
 type HandleRoute =
   | { kind: 'handle-operation'; name: HandleOperation }
   | { kind: 'handle-read'; query: z.output<typeof HandleQuery> }
@@ -39,14 +43,16 @@ type HandleRoute =
 /** @throws FileError when it is nothing that this agent knows. */
 export function readRoute(method: string, path: string): Route {
   const address = URL.canParse(path, 'http://agent') ? new URL(path, 'http://agent') : null;
-  const [, root, id = '', name = '', ...rest] = address?.pathname.split('/') ?? [];
+  const [, root, id = '', name = '', item, ...rest] = address?.pathname.split('/') ?? [];
   const query = Object.fromEntries(address?.searchParams ?? []);
-  if (rest.length === 0) {
-    if (root === 'servers' && z.uuid().safeParse(id).success)
-      return { serverUuid: id, ...serverRoute(method, name, query) };
-    if (root === 'handles' && /^[\w-]{1,64}$/.test(id))
-      return { serverUuid: null, handle: id, ...handleRoute(method, name, query) };
+  if (rest.length > 0) throw unknown();
+  if (root === 'servers' && z.uuid().safeParse(id).success) {
+    const route =
+      item === undefined ? serverRoute(method, name, query) : itemRoute(method, { name, item, query });
+    return { serverUuid: id, ...route };
   }
+  if (root === 'handles' && item === undefined && /^[\w-]{1,64}$/.test(id))
+    return { serverUuid: null, handle: id, ...handleRoute(method, name, query) };
   throw unknown();
 }
 
@@ -54,6 +60,16 @@ function serverRoute(method: string, name: string, query: object): ServerRoute {
   if (name === 'content' && method === 'GET') return { kind: 'read', query: parse(ContentQuery, query) };
   if (name === 'content' && method === 'PUT') return { kind: 'write', query: parse(UploadQuery, query) };
   if (method === 'POST' && isKeyOf(FileOperations, name)) return { kind: 'operation', name };
+  throw unknown();
+}
+
+function itemRoute(
+  method: string,
+  { name, item, query }: { name: string; item: string; query: object },
+): ServerRoute {
+  if (name === 'uploads' && method === 'PUT')
+    return { kind: 'write-upload', query: parse(PartQuery, { ...query, uploadId: item }) };
+  if (name === 'work' && method === 'POST' && isKeyOf(FileWorks, item)) return { kind: 'work', name: item };
   throw unknown();
 }
 

@@ -16,6 +16,7 @@ import { FileError } from '../files/errors.js';
 import type { FileService } from '../files/service.js';
 import { answer, refuse } from './answers.js';
 import { readRoute } from './routes.js';
+import { createWorkTurns } from './works.js';
 
 /** On one connection, all servers together; the panel lets others wait. */
 const STREAMS_MAX = 1024;
@@ -36,12 +37,16 @@ export interface DataServerOptions {
 /** Answers what the panel asks over a data connection. */
 export interface DataServer {
   serve(connection: Duplex): void;
+  /** The connection is gone, whatever still waits in it. */
+  lose(connection: Duplex): void;
   close(): void;
 }
 
 export function createDataServer({ files, hasServer, log }: DataServerOptions): DataServer {
   const sessions = new Set<ServerHttp2Session>();
+  const byConnection = new WeakMap<Duplex, ServerHttp2Session>();
   const underWay = new Map<string, number>();
+  const turns = createWorkTurns();
   const server = createServer({
     maxSessionMemory: SESSION_MEMORY_MAX_MB,
     settings: {
@@ -74,7 +79,8 @@ export function createDataServer({ files, hasServer, log }: DataServerOptions): 
     try {
       const route = readRoute(headers[':method'] ?? '', headers[':path'] ?? '');
       if (route.serverUuid !== null) takePlace(route.serverUuid, stream);
-      await answer(stream, { files, route, headers, call: { signal: aborting.signal, connection } });
+      const call = { signal: aborting.signal, connection };
+      await answer(stream, { files, route, headers, call, turns, log });
     } catch (error) {
       if (!aborting.signal.aborted) refuse(stream, error, log);
     }
@@ -99,7 +105,12 @@ export function createDataServer({ files, hasServer, log }: DataServerOptions): 
   });
 
   return {
-    serve: (connection) => void server.emit('connection', connection),
+    serve(connection) {
+      server.once('session', (session) => byConnection.set(connection, session));
+      server.emit('connection', connection);
+    },
+    // The session would hear of it only behind everything that it has not read, which it may never read.
+    lose: (connection) => byConnection.get(connection)?.destroy(),
     close() {
       for (const session of sessions) session.destroy();
     },

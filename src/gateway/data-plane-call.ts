@@ -121,7 +121,8 @@ export async function readBytes(call: Call, maxBytes: number): Promise<Buffer> {
   return Buffer.concat(chunks);
 }
 
-function refusalOf(body: unknown): AppError {
+/** What the agent says is wrong, as users are told. */
+export function refusalOf(body: unknown): AppError {
   const parsed = FileErrorBody.safeParse(body);
   if (!parsed.success) return notUnderstood();
   const { code, message } = parsed.data;

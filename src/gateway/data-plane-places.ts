@@ -4,10 +4,12 @@ import { STREAMS_PER_SERVER_MAX } from '../protocol/data-plane.js';
 /** Of a server's places so many stay free for what is quick, however slow those are who fetch or send its files. */
 const KEPT_FOR_OPERATIONS = 4;
 const TRANSFERS_MAX = STREAMS_PER_SERVER_MAX - KEPT_FOR_OPERATIONS;
+/** Apart from the others: what takes hours must not take the places of what takes moments. */
+const WORKS_MAX = 8;
 const WAITING_PER_SERVER_MAX = 256;
 const WAIT_TIMEOUT_MS = 30_000;
 
-export type PlaceKind = 'operation' | 'transfer';
+export type PlaceKind = 'operation' | 'transfer' | 'work';
 
 interface Waiting {
   kind: PlaceKind;
@@ -26,11 +28,13 @@ export interface Places {
 
 export function createPlaces(): Places {
   const waiting = new Set<Waiting>();
-  const taken = { operation: 0, transfer: 0 };
+  const taken = { operation: 0, transfer: 0, work: 0 };
 
-  const hasPlace = (kind: PlaceKind) =>
-    taken.operation + taken.transfer < STREAMS_PER_SERVER_MAX &&
-    (kind === 'operation' || taken.transfer < TRANSFERS_MAX);
+  function hasPlace(kind: PlaceKind): boolean {
+    if (kind === 'work') return taken.work < WORKS_MAX;
+    const isFull = taken.operation + taken.transfer >= STREAMS_PER_SERVER_MAX;
+    return !isFull && (kind === 'operation' || taken.transfer < TRANSFERS_MAX);
+  }
 
   function occupy(kind: PlaceKind): () => void {
     taken[kind] += 1;
@@ -79,6 +83,6 @@ export function createPlaces(): Places {
         waiting.add(entry);
       });
     },
-    isEmpty: () => waiting.size === 0 && taken.operation + taken.transfer === 0,
+    isEmpty: () => waiting.size === 0 && taken.operation + taken.transfer + taken.work === 0,
   };
 }

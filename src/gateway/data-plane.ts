@@ -1,3 +1,4 @@
+import type { Readable } from 'node:stream';
 import type { z } from 'zod';
 import {
   contentPath,
@@ -7,20 +8,24 @@ import {
   type FileOutput,
   FilePath,
   operationPath,
+  PartialUpload,
+  Uuid,
+  uploadPath,
 } from '../protocol/data-plane.js';
 import { bodyOf, sendBody } from './data-plane-bodies.js';
 import { readAnswer, requireOk } from './data-plane-call.js';
 import { createHandleClient } from './data-plane-handles.js';
 import type { DataLinks } from './data-plane-links.js';
 import { Count, check, enter, readEntry, readLength, take, within } from './data-plane-requests.js';
-import type { FilePlane } from './files.js';
+import { createWorkCalls } from './data-plane-works.js';
+import type { FileCallOptions, FilePlane } from './files.js';
 
 const OPERATION_TIMEOUT_MS = 60_000;
-/** Of everything below a directory. */
-const TREE_OPERATION_TIMEOUT_MS = 10 * 60_000;
+/** Of everything below a directory, or in a file. */
+const LONG_OPERATION_TIMEOUT_MS = 10 * 60_000;
 /** For the first bytes of a file. */
 const FIRST_BYTES_TIMEOUT_MS = 60_000;
-const TREE_OPERATIONS: ReadonlySet<FileOperation> = new Set(['copy', 'remove']);
+const LONG_OPERATIONS: ReadonlySet<FileOperation> = new Set(['copy', 'remove', 'finish-upload']);
 
 /** The same, so that each operation's name still says what its output is. */
 const OPERATIONS: { [Name in FileOperation]: { input: z.ZodType; output: z.ZodType<FileOutput<Name>> } } =
@@ -35,7 +40,7 @@ export function createFilePlane(links: DataLinks): FilePlane {
       const body = JSON.stringify(check(OPERATIONS[name].input, input));
       const link = await links.reach(nodeId, signal);
       const request = { method: 'POST', path: operationPath(serverUuid, name), signal } as const;
-      const timeoutMs = TREE_OPERATIONS.has(name) ? TREE_OPERATION_TIMEOUT_MS : OPERATION_TIMEOUT_MS;
+      const timeoutMs = LONG_OPERATIONS.has(name) ? LONG_OPERATION_TIMEOUT_MS : OPERATION_TIMEOUT_MS;
       const call = await enter(link, { serverUuid, kind: 'operation', request });
       call.stream.end(body);
       const output = take(OPERATIONS[name].output, await within(call, timeoutMs, readAnswer(call)));
@@ -54,32 +59,52 @@ export function createFilePlane(links: DataLinks): FilePlane {
       return { entry, body: bodyOf(call, readLength(call, headers)) };
     },
 
-    async upload(nodeId, serverUuid, { path, replace, sizeBytes }, body, { signal } = {}) {
-      try {
+    async upload(nodeId, serverUuid, { path, replace, sizeBytes }, body, options) {
+      const place = () => {
         const query = new URLSearchParams({ path: check(FilePath, path), replace: `${replace}` });
         const headers = sizeBytes === undefined ? {} : { 'x-size': `${check(Count, sizeBytes)}` };
-        const link = await links.reach(nodeId, signal);
-        const request = {
-          method: 'PUT',
-          path: contentPath(serverUuid, query),
-          headers,
-          hasTrailers: true,
-          signal,
-        } as const;
-        const call = await enter(link, { serverUuid, kind: 'transfer', request });
-        sendBody(call, body);
-        try {
-          return take(FileEntry, await readAnswer(call));
-        } finally {
-          // What was refused is not sent to its end.
-          call.stream.destroy();
-        }
-      } catch (error) {
-        body.destroy();
-        throw error;
-      }
+        return { path: contentPath(serverUuid, query), headers };
+      };
+      return take(FileEntry, await send({ links, nodeId, serverUuid, place, body, ...options }));
     },
 
+    async uploadPart(nodeId, serverUuid, { uploadId, offset }, body, options) {
+      const place = () => {
+        const query = new URLSearchParams({ offset: `${check(Count, offset)}` });
+        return { path: uploadPath(serverUuid, check(Uuid, uploadId), query) };
+      };
+      return take(PartialUpload, await send({ links, nodeId, serverUuid, place, body, ...options }));
+    },
+
+    work: createWorkCalls(links),
     handle: (nodeId, handle) => createHandleClient({ links, nodeId, handle }),
   };
+}
+
+interface SendRequest extends FileCallOptions {
+  links: DataLinks;
+  nodeId: string;
+  serverUuid: string;
+  /** Where to; throws when the request is not valid. */
+  place(): { path: string; headers?: Record<string, string> };
+  body: Readable;
+}
+
+/** Sends a body and answers what the agent answers. Whatever goes wrong, the body is destroyed. */
+async function send({ links, nodeId, serverUuid, place, body, signal }: SendRequest): Promise<unknown> {
+  try {
+    const request = { method: 'PUT', ...place(), hasTrailers: true, signal } as const;
+    const link = await links.reach(nodeId, signal);
+    const call = await enter(link, { serverUuid, kind: 'transfer', request });
+    sendBody(call, body);
+    try {
+      return await readAnswer(call);
+    } finally {
+      // What was refused is not sent to its end.
+      call.stream.destroy();
+    }
+  } catch (error) {
+    body.destroy();
+    throw error;
+  }
 }

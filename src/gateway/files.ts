@@ -7,7 +7,9 @@ import type {
   HandleInput,
   HandleOperation,
   HandleOutput,
+  PartialUpload,
 } from '../protocol/data-plane.js';
+import type { FileWork, WorkInput, WorkOutput, WorkProgress } from '../protocol/file-works.js';
 
 export interface FileCallOptions {
   /** Aborting it ends the work on the node too. */
@@ -65,6 +67,22 @@ export interface FilePlane {
     body: Readable,
     options?: FileCallOptions,
   ): Promise<FileEntry>;
+  /** The next part of an upload that `begin-upload` began. What came before `body` failed stays. */
+  uploadPart(
+    nodeId: string,
+    serverUuid: string,
+    request: { uploadId: string; offset: number },
+    body: Readable,
+    options?: FileCallOptions,
+  ): Promise<PartialUpload>;
+  /** Until it is done. Aborting the signal takes back what is half done; so does the loss of the panel. */
+  work<Name extends FileWork>(
+    nodeId: string,
+    serverUuid: string,
+    name: Name,
+    input: WorkInput<Name>,
+    options?: FileCallOptions & { onProgress?: (progress: WorkProgress) => void },
+  ): Promise<WorkOutput<Name>>;
   /** A file that `operate(…, 'open', …)` opened. */
   handle(nodeId: string, handle: string): FileHandleClient;
 }

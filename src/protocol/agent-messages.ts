@@ -27,6 +27,10 @@ export const Capability = {
   networks: 'networks',
   /** `rotate_secret`. */
   secretRotation: 'secret-rotation',
+  /** `disk_limit`: what a server's files may take changes without a start. */
+  diskLimits: 'disk-limits',
+  /** The file system of the node's servers holds them to their disk limits by itself. */
+  projectQuotas: 'project-quotas',
   /** A second connection, for files: see `data-plane.ts`. */
   dataPlane: 'data-plane',
 } as const;
@@ -76,6 +80,8 @@ const Observation = z.object({
   oomKilled: z.boolean().optional(),
   /** A sentence for the user: "exited with code 1", "the install script failed with code 2". */
   reason: Sentence.nullable().optional(),
+  /** Added: `disk_limit` when the agent stopped it, or does not start it, because its files take more than they may. */
+  cause: z.string().max(64).optional(),
   containerId: z.string().max(128).nullable().optional(),
   startedAt: Timestamp.nullable().optional(),
   /** Crashes since the last healthy ten minutes. */
@@ -215,6 +221,11 @@ const CrashPolicyUpdate = ServerAddress.extend({
   /** Its crashes are forgotten, too. */
   resetCrashCount: z.boolean(),
 });
+/** Added: what the files of a server may take from now on, also while it is down. */
+const DiskLimit = ServerAddress.extend({
+  type: z.literal('disk_limit'),
+  diskMb: z.number().int().positive(),
+});
 /** Added: keep this secret and connect again with it; the old one does not count any more. */
 const RotateSecret = z.object({ type: z.literal('rotate_secret'), secret: z.string().min(1).max(512) });
 const ConsoleInput = z.object({
@@ -240,6 +251,7 @@ export const PanelMessage = z.discriminatedUnion('type', [
   KillServer,
   DeleteServer,
   CrashPolicyUpdate,
+  DiskLimit,
   RotateSecret,
   ConsoleInput,
   ExecuteCommand,

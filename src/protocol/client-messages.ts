@@ -10,7 +10,7 @@ const Id = z
   .max(64)
   .regex(/^[^\0]+$/);
 
-export const ClientEvent = z.enum(['server_log', 'server_state_update', 'resource_stats']);
+export const ClientEvent = z.enum(['server_log', 'server_state_update', 'resource_stats', 'file_task']);
 export type ClientEvent = z.infer<typeof ClientEvent>;
 
 // ── client → panel ─────────────────────────────────────────────────────────────────────────────
@@ -99,6 +99,31 @@ export interface InstallProgressMessage {
   message?: string;
 }
 
+/** Work on the files of a server that takes long: making or unpacking an archive, fetching a file. */
+export interface FileTask {
+  taskId: string;
+  serverId: string;
+  kind: 'compress' | 'decompress' | 'pull';
+  state: 'running' | 'done' | 'failed' | 'cancelled';
+  /** `totalBytes` is null while it is not known. */
+  progress: { doneBytes: number; totalBytes: number | null; doneEntries: number };
+  /** Null: the panel itself. */
+  startedBy: { userId: string; username: string } | null;
+  startedAt: string;
+  endedAt: string | null;
+  /** When it is done: what came of it, and how much that is. */
+  result: { path: string; bytes: number; entries: number } | null;
+  /** When it failed or was cancelled. */
+  error: { code: string; message: string } | null;
+}
+
+/** Added, for those with `file.read`: twice a second at most, and always when it ends. */
+export interface FileTaskMessage {
+  type: 'file_task';
+  serverId: string;
+  task: FileTask;
+}
+
 export type PanelToClientMessage =
   | ServerLogMessage
   | LogGapMessage
@@ -108,4 +133,5 @@ export type PanelToClientMessage =
   | { type: 'subscribed'; serverId: string; events: ClientEvent[]; seq: number; state: ClientServerState }
   | { type: 'unsubscribed'; serverId: string; reason?: string }
   | InstallProgressMessage
+  | FileTaskMessage
   | { type: 'error'; code: string; message: string; serverId?: string };

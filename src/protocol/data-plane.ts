@@ -10,9 +10,9 @@ import { z } from 'zod';
  */
 export const DATA_PLANE_PATH = '/ws/data';
 
-const Uuid = z.uuid();
+export const Uuid = z.uuid();
 const Handle = z.string().min(1).max(64);
-const Count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
+export const Count = z.number().int().nonnegative().max(Number.MAX_SAFE_INTEGER);
 const Time = z.number().int().min(-8_640_000_000_000).max(8_640_000_000_000);
 /** Permission bits; set-user-id and the like are never kept. */
 const Mode = z.number().int().min(0).max(0o777);
@@ -32,10 +32,30 @@ export const FileEntry = z.object({
 export type FileEntry = z.infer<typeof FileEntry>;
 
 export const LIST_MAX = 10_000;
+/** In a server's directory: what the panel uploads before it knows where it belongs. */
+export const WAITING_PREFIX = '.catalyst-waiting-';
+export const SEARCH_MAX = 1000;
+export const NOTE_MAX_LENGTH = 1000;
+
+const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
+
+export const PartialUpload = z.object({
+  uploadId: Uuid,
+  path: FilePath,
+  sizeBytes: Count,
+  /** What came so far: where the next part begins. */
+  receivedBytes: Count,
+  /** It is forgotten then unless something comes. */
+  expiresAtMs: z.number(),
+});
+export type PartialUpload = z.infer<typeof PartialUpload>;
 
 /** `POST /servers/{uuid}/{operation}` with JSON in and out. */
 export const FileOperations = {
-  /** Sorted by name; `next` is what to give as `after` for the rest, null at the end. */
+  /**
+   * Sorted by name; `next` is what to give as `after` for the rest, null at the end. Names of the node's own for what is
+   * not finished are left out, but those with WAITING_PREFIX are there for who lists what comes after it.
+   */
   list: {
     input: z.object({
       path: FilePath,
@@ -49,8 +69,25 @@ export const FileOperations = {
     input: z.object({ path: FilePath, followLinks: z.boolean() }),
     output: FileEntry,
   },
+  /** Files and directories below, whose names have the text in them or, with `*` and `?`, are of that pattern. */
+  search: {
+    input: z.object({
+      path: FilePath,
+      text: z.string().min(1).max(255),
+      limit: z.number().int().min(1).max(SEARCH_MAX),
+    }),
+    output: z.object({
+      matches: z.array(FileEntry.extend({ path: FilePath })),
+      /** False: there may be more, the search was given up at its limit of matches or time. */
+      isComplete: z.boolean(),
+    }),
+  },
+  /** What a link says, whether it leads anywhere or not. */
+  'read-link': { input: z.object({ path: FilePath }), output: z.object({ target: z.string() }) },
+  /** Only to places inside, named relative to the link. */
+  'make-link': { input: z.object({ path: FilePath, target: FilePath }), output: FileEntry },
   'make-directory': {
-    input: z.object({ path: FilePath, parents: z.boolean() }),
+    input: z.object({ path: FilePath, parents: z.boolean(), mode: Mode.optional() }),
     output: FileEntry,
   },
   /** `replace`: a file in the way goes, in the same step. */
@@ -87,6 +124,14 @@ export const FileOperations = {
       create: z.boolean(),
       exclusive: z.boolean(),
       truncate: z.boolean(),
+      /** Of a file that is made. */
+      mode: Mode.optional(),
+      /**
+       * With `write`, `create`, and `truncate` or `exclusive`: what is written is under the file's name only when the
+       * handle is closed, and until then what was there before. Whoever looks at the name, opens, moves or removes it
+       * meets what is being written. Without those, and with `append`, the file itself is written.
+       */
+      atClose: z.boolean().default(false),
     }),
     output: z.object({ handle: Handle, entry: FileEntry }),
   },
@@ -94,6 +139,21 @@ export const FileOperations = {
     input: z.object({}),
     output: z.object({ usedBytes: Count, limitBytes: Count.nullable() }),
   },
+  /** A line of the system in the server's console, and so in its log. */
+  note: { input: z.object({ text: z.string().min(1).max(NOTE_MAX_LENGTH) }), output: z.object({}) },
+  /** An upload that comes in parts, also over several connections, agents and panels. */
+  'begin-upload': {
+    input: z.object({ path: FilePath, replace: z.boolean(), sizeBytes: Count }),
+    output: PartialUpload,
+  },
+  'find-upload': { input: z.object({ uploadId: Uuid }), output: PartialUpload },
+  'list-uploads': { input: z.object({}), output: z.object({ uploads: z.array(PartialUpload) }) },
+  /** Once all of it has come: checks it and puts it in its place in one step. */
+  'finish-upload': {
+    input: z.object({ uploadId: Uuid, sha256: Sha256.optional() }),
+    output: FileEntry,
+  },
+  'cancel-upload': { input: z.object({ uploadId: Uuid }), output: z.object({}) },
 } as const;
 export type FileOperation = keyof typeof FileOperations;
 export type FileInput<Name extends FileOperation> = z.input<(typeof FileOperations)[Name]['input']>;
@@ -106,8 +166,8 @@ export const HandleOperations = {
     input: z.object({ mode: Mode.optional(), modifiedAtMs: Time.optional(), sizeBytes: Count.optional() }),
     output: FileEntry,
   },
-  /** Written bytes are with the disk when it answers. */
-  close: { input: z.object({}), output: z.object({}) },
+  /** Written bytes are with the disk when it answers. `discard`: what was to come to its name now does not. */
+  close: { input: z.object({ discard: z.boolean().default(false) }), output: z.object({}) },
 } as const;
 export type HandleOperation = keyof typeof HandleOperations;
 export type HandleInput<Name extends HandleOperation> = z.input<(typeof HandleOperations)[Name]['input']>;
@@ -120,12 +180,16 @@ export type HandleOutput<Name extends HandleOperation> = z.output<(typeof Handle
  *   file's name before everything is with the disk
  * - `GET  /handles/{handle}/content?offset=…&length=…` → the bytes, fewer at the end of the file
  * - `PUT  /handles/{handle}/content?offset=…` → `{ bytes }`
+ * - `PUT  /servers/{uuid}/uploads/{uploadId}?offset=…` → PartialUpload; the offset is where the upload is. What came before
+ *   a part was cut off stays
  * An answer that ends early is reset, never cut short.
  */
 export const contentPath = (serverUuid: string, query: URLSearchParams) =>
   `/servers/${Uuid.parse(serverUuid)}/content?${query}`;
 export const operationPath = (serverUuid: string, operation: FileOperation) =>
   `/servers/${Uuid.parse(serverUuid)}/${operation}`;
+export const uploadPath = (serverUuid: string, uploadId: string, query: URLSearchParams) =>
+  `/servers/${Uuid.parse(serverUuid)}/uploads/${Uuid.parse(uploadId)}?${query}`;
 export const handleContentPath = (handle: string, query: URLSearchParams) =>
   `/handles/${encodeURIComponent(handle)}/content?${query}`;
 export const handlePath = (handle: string, operation: HandleOperation) =>
@@ -151,14 +215,29 @@ export const FileErrorCode = z.enum([
   'file.denied',
   'file.handle_invalid',
   'file.failed',
+  /** An entry that would lead out, is no file or directory, or is more than can be believed; the message names it. */
+  'archive.hostile_entry',
+  /** Damaged, cut off, or of no kind that the node can read. */
+  'archive.unreadable',
+  /** The node does not have what this kind of archive takes. */
+  'archive.unsupported',
+  /** Not an address that files are fetched from. */
+  'url.refused',
+  'url.failed',
+  'upload.not_found',
+  'upload.offset_mismatch',
+  'upload.incomplete',
+  'upload.checksum_mismatch',
   'server.not_found',
 ]);
 export type FileErrorCode = z.infer<typeof FileErrorCode>;
 export const FileErrorBody = z.object({ code: FileErrorCode, message: z.string() });
+export type FileErrorBody = z.infer<typeof FileErrorBody>;
 
 /** Of one server at once; more wait their turn. */
 export const STREAMS_PER_SERVER_MAX = 16;
 export const HANDLES_PER_SERVER_MAX = 64;
+export const UPLOADS_PER_SERVER_MAX = 32;
 /** The most that one read or write of a handle may carry; a reading to the end of the file may be longer. */
 export const HANDLE_CHUNK_MAX_BYTES = 4 * 1024 * 1024;
 

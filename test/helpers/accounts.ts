@@ -13,16 +13,18 @@ export async function codeOf(secret: string, steps = 0): Promise<string> {
 export async function enableTwoFactor(
   panel: Pick<Panel, 'post'>,
   { token, password }: Pick<TestUser, 'token' | 'password'>,
-): Promise<{ secret: string; recoveryCodes: string[] }> {
+): Promise<{ secret: string; code: string; recoveryCodes: string[] }> {
   const enrolment = await panel.post('/api/auth/two-factor/enrol', { password }, token);
   const { secret } = enrolment.body.data as { secret: string };
-  const confirm = async () =>
-    panel.post('/api/auth/two-factor/confirm', { code: await codeOf(secret, -1) }, token);
-  let confirmation = await confirm();
+  const confirm = async () => {
+    const code = await codeOf(secret, -1);
+    return { code, answer: await panel.post('/api/auth/two-factor/confirm', { code }, token) };
+  };
+  let { code, answer } = await confirm();
   // A new step may have begun on the way.
-  if (confirmation.status === 401) confirmation = await confirm();
-  if (confirmation.status !== 200) throw new Error(`not confirmed: ${confirmation.text}`);
-  return { secret, recoveryCodes: confirmation.body.data.recoveryCodes };
+  if (answer.status === 401) ({ code, answer } = await confirm());
+  if (answer.status !== 200) throw new Error(`not confirmed: ${answer.text}`);
+  return { secret, code, recoveryCodes: answer.body.data.recoveryCodes };
 }
 
 /** The whole API key as its creation answers it: `{ id, key, … }`. */
