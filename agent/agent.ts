@@ -8,6 +8,7 @@ import { createConfigurator } from './config-files/configurator.js';
 import { openCredentials } from './credentials.js';
 import { createDialler } from './data-plane/dialler.js';
 import { createDataServer } from './data-plane/server.js';
+import { loadBeneath } from './files/beneath.js';
 import { createFileService } from './files/service.js';
 import { createOrderHandler } from './handlers.js';
 import { createHealthMeter } from './health.js';
@@ -16,6 +17,8 @@ import { lockDirectory } from './lock.js';
 import { createProcessRuntime } from './runtime/process.js';
 import type { Runtime } from './runtime/runtime.js';
 import { createServerDirectories } from './servers/directories.js';
+import { openDiskSpace } from './servers/disk-space.js';
+import { startDiskWatch } from './servers/disk-watch.js';
 import { createRegistry, type Registry } from './servers/registry.js';
 import type { ServerTimings } from './servers/server.js';
 import { startStats } from './servers/stats.js';
@@ -23,6 +26,8 @@ import { startStats } from './servers/stats.js';
 export interface AgentTimings extends ServerTimings, LinkTimings {
   statsIntervalMs: number;
   healthIntervalMs: number;
+  /** How old the figure of what a running server takes on the disk gets. */
+  diskIntervalMs: number;
 }
 
 export interface AgentOptions {
@@ -56,6 +61,7 @@ const TIMINGS: Omit<AgentTimings, 'installTimeoutMs'> = {
   pingIntervalMs: 10_000,
   statsIntervalMs: 1000,
   healthIntervalMs: 30_000,
+  diskIntervalMs: 60_000,
 };
 
 export async function startAgent(options: AgentOptions): Promise<Agent> {
@@ -87,7 +93,10 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
   const directories = createServerDirectories({ dataDir, uid, gid, log });
   const send: Link['send'] = (message) => link.send(message);
   const configurator = createConfigurator({ configureCommand: options.configureCommand, uid, gid, log });
-  const registry = createRegistry({ dataDir, runtime, directories, configurator, timings, send, log });
+  const diskSpace = await openDiskSpace({ dataDir, directories, log });
+  const diskUsage = diskSpace.usage;
+  const shared = { directories, configurator, diskUsage, timings, send, log };
+  const registry = createRegistry({ ...shared, dataDir, runtime });
   const files = createFileService({
     find(uuid) {
       const server = registry.findByUuid(uuid);
@@ -97,6 +106,10 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     },
     owner: uid === null ? null : { uid, gid: gid ?? uid },
     stateDirectory: join(dataDir, 'files'),
+    announce: (uuid, text) => registry.findByUuid(uuid)?.console.announce(text),
+    pull: { allowedNetworks: config.pullAllowedNetworks },
+    beneath: await loadBeneath(log),
+    quota: diskSpace.quota,
     log,
   });
   const countRunning = () => registry.all().filter(({ isRunning }) => isRunning).length;
@@ -117,10 +130,15 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     }
     link.reconnect();
   };
+  const closeFiles = async (uuid: string) => {
+    await files.closeServer(uuid);
+    diskSpace.forget(uuid);
+  };
   const link: Link = createLink({
     panelUrl: config.panelUrl,
     nodeId: config.nodeId,
     runtime: runtime.kind,
+    hasProjectQuotas: diskSpace.isHeldByKernel,
     credentials,
     timings,
     onWelcome(welcome) {
@@ -129,7 +147,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
       if (welcome.capabilities?.includes(Capability.dataPlane)) dialler.open();
     },
     onGone: () => dialler.close(),
-    onOrder: createOrderHandler({ registry, rotateSecret, closeFiles: files.closeServer, send, log }),
+    onOrder: createOrderHandler({ registry, rotateSecret, closeFiles, send, log }),
     onRoom() {
       for (const server of registry.all()) server.console.pump();
     },
@@ -147,6 +165,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     token: () => credentials.candidates()[0],
     timings,
     serve: dataServer.serve,
+    lose: dataServer.lose,
     log,
   });
 
@@ -157,10 +176,16 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
   link.start();
   const stats = startStats({
     servers: registry.all,
-    directoryOf: directories.pathOf,
+    diskUsage,
     hasRoom: link.hasRoom,
     send,
     intervalMs: timings.statsIntervalMs,
+    log,
+  });
+  const diskWatch = startDiskWatch({
+    servers: registry.all,
+    usage: diskUsage,
+    intervalMs: timings.diskIntervalMs,
     log,
   });
   const healthTimer = setInterval(() => {
@@ -172,6 +197,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     async stop() {
       clearInterval(healthTimer);
       stats.stop();
+      diskWatch.stop();
       await registry.detach();
       dialler.close();
       await link.close();

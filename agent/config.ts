@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { areNetworks } from './files/pulling/addresses.js';
 
 const AgentEnvironment = z.object({
   PANEL_URL: z.url({
@@ -21,6 +22,11 @@ const AgentEnvironment = z.object({
     .positive()
     .max(24 * 60)
     .default(30),
+  PULL_ALLOWED_NETWORKS: z
+    .string()
+    .default('')
+    .transform((text) => text.split(/[\s,]+/).filter((network) => network !== ''))
+    .refine(areNetworks, 'must be networks with commas between them, such as 10.1.0.0/16,fd00:1::/64'),
   LOG_LEVEL: z.enum(['fatal', 'error', 'warn', 'info', 'debug', 'trace', 'silent']).default('info'),
 });
 
@@ -44,6 +50,8 @@ export interface AgentConfig {
   serverUid: number;
   serverGid: number;
   installTimeoutMinutes: number;
+  /** In CIDR notation: of them servers may fetch files, though they are not public. */
+  pullAllowedNetworks: string[];
   logLevel: string;
 }
 
@@ -69,6 +77,7 @@ export function loadAgentConfig(environment: Record<string, string | undefined>)
     serverUid: settings.SERVER_UID,
     serverGid: settings.SERVER_GID,
     installTimeoutMinutes: settings.INSTALL_TIMEOUT_MINUTES,
+    pullAllowedNetworks: settings.PULL_ALLOWED_NETWORKS,
     logLevel: settings.LOG_LEVEL,
   };
 }

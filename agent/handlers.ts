@@ -54,6 +54,7 @@ export function createOrderHandler(options: HandlersOptions): (order: Order) => 
     crash_policy({ restartPolicy, maxCrashCount, resetCrashCount, ...order }) {
       registry.get(order).setCrashPolicy({ restartPolicy, maxCrashCount }, resetCrashCount);
     },
+    disk_limit: ({ diskMb, ...order }) => registry.get(order).setDiskLimit(diskMb),
     rotate_secret: ({ secret }) => rotateSecret(secret),
     execute_command: (order) => registry.get(order).input(order.command),
     async console_input({ serverId, data }) {

@@ -7,24 +7,28 @@ export function handshakeOf({
   nodeId,
   token,
   runtime,
+  hasProjectQuotas,
 }: {
   nodeId: string;
   token: string;
   runtime: RuntimeKind;
+  hasProjectQuotas: boolean;
 }): AgentMessageOf<'node_handshake'> {
   return {
     type: 'node_handshake',
     nodeId,
     token,
     protocolVersion: PROTOCOL_VERSION,
-    capabilities: capabilitiesOf(runtime),
+    capabilities: capabilitiesOf(runtime, hasProjectQuotas),
     agentVersion: AGENT_VERSION,
     runtime,
   };
 }
 
-/** Plain processes share the node's own addresses. */
-function capabilitiesOf(runtime: RuntimeKind): string[] {
-  const all: string[] = Object.values(Capability);
-  return runtime === 'docker' ? all : all.filter((capability) => capability !== Capability.networks);
+function capabilitiesOf(runtime: RuntimeKind, hasProjectQuotas: boolean): string[] {
+  const missing = new Set<string>();
+  // Plain processes share the node's own addresses.
+  if (runtime !== 'docker') missing.add(Capability.networks);
+  if (!hasProjectQuotas) missing.add(Capability.projectQuotas);
+  return Object.values(Capability).filter((capability) => !missing.has(capability));
 }

@@ -36,6 +36,7 @@ export interface LinkOptions {
   panelUrl: string;
   nodeId: string;
   runtime: RuntimeKind;
+  hasProjectQuotas: boolean;
   credentials: Credentials;
   timings: LinkTimings;
   /** The handshake is done; what is sent in here goes before everything else. */

@@ -1,14 +1,15 @@
 import { constants } from 'node:fs';
-import { chown, type FileHandle, readlink, symlink } from 'node:fs/promises';
-import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openPlace, pathOf } from './descriptors.js';
+import { type FileHandle, readlink } from 'node:fs/promises';
+import { entryOf, openPlace } from './descriptors.js';
 import { FileError } from './errors.js';
-import { namesIn } from './listing.js';
+import { createLink } from './links.js';
 import { makeDirectory } from './making.js';
 import { DEPTH_MAX } from './paths.js';
+import type { PendingFiles } from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { openRegular } from './regular.js';
 import type { Owner } from './sandbox.js';
+import { lookAt, type Shown, shownIn } from './shown.js';
 import { createTemporary } from './temporary.js';
 import { writeFully } from './writing.js';
 
@@ -21,6 +22,7 @@ const OWNER_BITS = 0o700;
 export interface Copying {
   owner: Owner | null;
   account: Account;
+  pending: PendingFiles;
   signal: AbortSignal;
 }
 
@@ -68,9 +70,9 @@ async function copyDirectory(
   try {
     progress.depth += 1;
     progress.made ??= await made.stat();
-    for await (const entry of namesIn(source)) {
+    for await (const shown of shownIn(source, progress.pending)) {
       progress.signal.throwIfAborted();
-      await copyChild(source, { parent: made, name: entry }, progress);
+      await copyChild(source, { ...shown, parent: made }, progress);
     }
     progress.depth -= 1;
   } finally {
@@ -78,15 +80,16 @@ async function copyDirectory(
   }
 }
 
-async function copyChild(directory: FileHandle, target: Target, progress: Progress): Promise<void> {
+async function copyChild(
+  directory: FileHandle,
+  target: Shown & { parent: FileHandle },
+  progress: Progress,
+): Promise<void> {
   progress.entries += 1;
   if (progress.entries > ENTRIES_MAX) {
     throw new FileError('file.too_large', `More than ${ENTRIES_MAX} files: copy it in parts.`);
   }
-  const place = await openPlace(entryOf(directory, target.name)).catch((error: unknown) => {
-    if (isErrorCode(error, 'ENOENT')) return null;
-    throw error;
-  });
+  const place = await lookAt(directory, target, openPlace);
   if (place === null) return;
   try {
     const status = await place.stat();
@@ -150,18 +153,8 @@ async function copyBytes(
   await to.truncate(sizeBytes);
 }
 
-async function copyLink(directory: FileHandle, { parent, name }: Target, { owner }: Progress): Promise<void> {
-  const target = await readlink(entryOf(directory, name), 'buffer');
-  const at = entryOf(parent, name);
-  await symlink(target, at);
-  if (owner === null) return;
-  const made = await openPlace(at);
-  try {
-    // Whatever may be there by now: only a link is worth nothing to who gets it.
-    if ((await made.stat()).isSymbolicLink()) await chown(pathOf(made), owner.uid, owner.gid);
-  } finally {
-    await made.close();
-  }
+async function copyLink(directory: FileHandle, target: Target, { owner }: Progress): Promise<void> {
+  await createLink(target, await readlink(entryOf(directory, target.name), 'buffer'), owner);
 }
 
 export function intoItself(): FileError {

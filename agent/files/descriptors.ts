@@ -2,7 +2,7 @@ import { constants, existsSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** Linux's O_PATH, which Node has no name for: a place in the tree, not its content. Devices and FIFOs do not notice. */
-const O_PATH = 0o10000000;
+export const O_PATH = 0o10000000;
 
 /** Whether names can be looked up in an open directory instead of along a path that may change meanwhile. */
 export const canWalkByDescriptor = existsSync('/proc/self/fd');

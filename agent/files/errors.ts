@@ -26,7 +26,7 @@ const KNOWN: Record<string, [FileErrorCode, string]> = {
   ],
   EILSEQ: ['file.name_invalid', 'The file system does not take this name.'],
   ENOSPC: ['file.no_space', 'The disk of the node is full: make room on it or ask who runs it.'],
-  EDQUOT: ['file.no_space', 'The disk of the node is full: make room on it or ask who runs it.'],
+  EDQUOT: ['file.quota_exceeded', 'This is more than is left of the disk limit of the server: remove files.'],
   EFBIG: ['file.too_large', 'The file system of the node does not take files of this size.'],
   EACCES: ['file.denied', 'The node does not let its agent do this.'],
   EPERM: ['file.denied', 'The node does not let its agent do this.'],

@@ -48,8 +48,8 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
         await chmodAndTouch(file, { mode, modifiedAtMs });
         return toEntry(name, await file.stat());
       }),
-    async close(handle, _request, { connection }) {
-      await handles.close(handle, connection);
+    async close(handle, request, { connection }) {
+      await handles.close(handle, connection, request);
       return {};
     },
   };
@@ -86,7 +86,10 @@ async function writeAll(
 ): Promise<number> {
   let bytes = 0;
   for await (const chunk of gathered(source, signal)) {
-    await writeChunk(open, offset + bytes, chunk);
+    await writeChunk(open, offset + bytes, chunk).catch((error: unknown) => {
+      open.coming?.fail(error);
+      throw error;
+    });
     bytes += chunk.length;
   }
   return bytes;
@@ -94,24 +97,19 @@ async function writeAll(
 
 /** What it may newly take on the disk is promised before: the end of the file moves, or a hole is filled. */
 async function writeChunk(
-  { file, account, isAppending }: OpenFile,
+  { file, room, isAppending }: OpenFile,
   offset: number,
   chunk: Buffer,
 ): Promise<void> {
   const end = offset + chunk.length;
   if (!Number.isSafeInteger(end)) throw new FileError('file.too_large', 'No file is so large.');
-  const { size, blocks } = await file.stat();
+  const status = await file.stat();
+  const { size, blocks } = status;
   const growth = isAppending ? chunk.length : Math.max(0, end - size);
   const filled = blocks * 512 < size ? chunk.length : 0;
-  const claim = await account.claim(Math.max(growth, filled));
-  let isKept = false;
-  try {
-    await writeFully(file, chunk, isAppending ? null : offset);
-    isKept = true;
-    claim.wrote(Math.max(growth, filled));
-  } finally {
-    claim.end(isKept);
-  }
+  await room.during(Math.max(growth, filled), status, () =>
+    writeFully(file, chunk, isAppending ? null : offset),
+  );
 }
 
 function requireOpenFor(isAllowed: boolean, what: string) {

@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { HANDLES_PER_SERVER_MAX } from '../../src/protocol/data-plane.js';
+import type { Coming } from './at-close.js';
 import { FileError } from './errors.js';
 import type { Account } from './quota.js';
+import type { Room } from './room.js';
 
 /** Files that stay open between two calls. They are files, not names: one that is renamed goes on. */
 export interface Handles {
@@ -14,7 +16,8 @@ export interface Handles {
    */
   use(handle: string, connection: object): OpenFile & { release(): void };
   /** Resolves when it is with the disk and closed; rejects when it could not be written. */
-  close(handle: string, connection: object): Promise<void>;
+  close(handle: string, connection: object, options: { discard: boolean }): Promise<void>;
+  /** What is coming under a name is discarded: nobody said that it is whole. Waits also for those that are being closed. */
   closeWhere(isMeant: (file: OpenFile) => boolean): Promise<void>;
   /** Close all, and take no more. */
   stop(): Promise<void>;
@@ -26,6 +29,9 @@ export interface OpenFile {
   name: string;
   file: FileHandle;
   account: Account;
+  room: Room;
+  /** Null: the file has the name that it was opened by. */
+  coming: Coming | null;
   canRead: boolean;
   canWrite: boolean;
   isAppending: boolean;
@@ -43,6 +49,7 @@ const IDLE_CHECKS = 4;
 
 export function createHandles(idleMs: number, onError: (error: unknown) => void): Handles {
   const held = new Map<string, Held>();
+  const closing = new Map<Held, Promise<void>>();
 
   function find(handle: string, connection: object): Held {
     const found = held.get(handle);
@@ -50,23 +57,22 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
     throw new FileError('file.handle_invalid', 'The file is no longer open: open it again.');
   }
 
-  async function closeHeld(handle: string, found: Held): Promise<void> {
+  async function closeHeld(handle: string, found: Held, discard: boolean): Promise<void> {
     held.delete(handle);
-    if (found.uses > 0) {
-      await new Promise<void>((resolve) => {
-        found.onIdle = resolve;
-      });
-    }
+    const work = whenIdle(found).then(() => end(found, discard));
+    closing.set(found, work);
     try {
-      if (found.isWritten) await found.file.sync();
+      await work;
     } finally {
-      await found.file.close();
+      closing.delete(found);
     }
   }
 
   async function closeWhere(isMeant: (file: Held) => boolean): Promise<void> {
+    const begun = [...closing].flatMap(([file, work]) => (isMeant(file) ? [work.catch(() => {})] : []));
     const meant = [...held].filter(([, file]) => isMeant(file));
-    await Promise.all(meant.map(([handle, file]) => closeHeld(handle, file).catch(onError)));
+    const work = meant.map(([handle, file]) => closeHeld(handle, file, true).catch(onError));
+    await Promise.all([...begun, ...work]);
   }
 
   const timer = setInterval(() => {
@@ -80,7 +86,7 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
     async add(file) {
       const ofServer = [...held.values()].filter(({ serverUuid }) => serverUuid === file.serverUuid).length;
       if (ofServer >= HANDLES_PER_SERVER_MAX || isStopped) {
-        await file.file.close();
+        await end({ ...file, isWritten: false }, true);
         throw new FileError(
           'file.busy',
           `A server has at most ${HANDLES_PER_SERVER_MAX} files open: close some.`,
@@ -106,7 +112,8 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
         },
       };
     },
-    close: async (handle, connection) => await closeHeld(handle, find(handle, connection)),
+    close: async (handle, connection, { discard }) =>
+      await closeHeld(handle, find(handle, connection), discard),
     closeWhere,
     async stop() {
       isStopped = true;
@@ -114,4 +121,24 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
       await closeWhere(() => true);
     },
   };
+}
+
+async function whenIdle(file: Held): Promise<void> {
+  if (file.uses === 0) return;
+  await new Promise<void>((resolve) => {
+    file.onIdle = resolve;
+  });
+}
+
+async function end(
+  { file, coming, room, isWritten }: OpenFile & Pick<Held, 'isWritten'>,
+  discard: boolean,
+): Promise<void> {
+  try {
+    if (coming !== null) await (discard ? coming.discard() : coming.finish({ isWritten }));
+    else if (isWritten) await file.sync();
+  } finally {
+    await file.close();
+    await room.end();
+  }
 }

@@ -1,6 +1,8 @@
 import { chmod, chown, type FileHandle, mkdir } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
 import { entryOf, openDirectory, pathOf } from './descriptors.js';
+import { FileError } from './errors.js';
+import type { PendingFiles } from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import type { Owner } from './sandbox.js';
 
@@ -9,7 +11,8 @@ const DIRECTORY_MODE = 0o755;
 export interface Making {
   owner: Owner | null;
   account: Account;
-  mode?: number;
+  pending: PendingFiles;
+  mode?: number | undefined;
 }
 
 /** @returns The new directory, to be closed by who gets it. Rejects with EEXIST when there is something of this name. */
@@ -19,6 +22,9 @@ export async function makeDirectory(
   making: Making,
 ): Promise<FileHandle> {
   const { owner, account, mode = DIRECTORY_MODE } = making;
+  if (await making.pending.has({ parent, name: name.toString() })) {
+    throw new FileError('file.exists', 'There is a file of this name already.');
+  }
   const at = entryOf(parent, name);
   const claim = await account.claim(ENTRY_BYTES);
   let isKept = false;
@@ -43,6 +49,9 @@ export async function makeDirectory(
 
 /** As one of the directories on the way, which may be there by now. */
 export async function makeIfMissing(parent: FileHandle, name: string, making: Making): Promise<void> {
+  if (await making.pending.has({ parent, name })) {
+    throw new FileError('file.not_directory', `"${name}" is not a directory.`);
+  }
   try {
     await (await makeDirectory(parent, name, making)).close();
   } catch (error) {

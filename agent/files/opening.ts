@@ -1,13 +1,16 @@
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
+import { type AtCloseOptions, type Coming, openAtClose } from './at-close.js';
 import { resize } from './attributes.js';
 import { entryOf, openPlace } from './descriptors.js';
 import { FileError } from './errors.js';
+import { openThing } from './lookup.js';
+import type { PendingFiles } from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { openRegular, SPECIAL_BITS } from './regular.js';
 import type { Owner } from './sandbox.js';
-import { type Place, walkToParent, walkToThing, withPlace } from './walk.js';
+import { type Place, type Root, walkToParent } from './walk.js';
 
 const FILE_MODE = 0o644;
 /** Somebody may remove and make the file between our looks. */
@@ -20,44 +23,69 @@ export interface Opening {
   create: boolean;
   exclusive: boolean;
   truncate: boolean;
+  mode?: number | undefined;
+  atClose: boolean;
 }
 
 export interface OpeningContext {
-  root: string;
+  root: Root;
   owner: Owner | null;
   account: Account;
+  pending: PendingFiles;
+  beginWriting: AtCloseOptions['beginWriting'];
 }
 
+/** `coming` is null when the file itself is open, under the name that it has. */
+export type Opened = { handle: FileHandle; coming: Coming | null };
+
 /** For reading, a link to a file in the same directory of the server is followed; who writes must name the file itself. */
-export async function openFile(
-  names: string[],
-  opening: Opening,
-  { root, owner, account }: OpeningContext,
-): Promise<FileHandle> {
+export async function openFile(names: string[], opening: Opening, context: OpeningContext): Promise<Opened> {
+  const { root, owner } = context;
   if (!opening.write && !opening.append) {
-    const place = await walkToThing(root, names, true);
+    const place = await openThing(context, names, true);
     try {
-      return await openRegular(place, constants.O_RDONLY, owner);
+      return { handle: await openRegular(place, constants.O_RDONLY, owner), coming: null };
     } finally {
       await place.close();
     }
   }
-  return await withPlace(walkToParent(root, names), async (place) => {
-    for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-      const file =
-        (opening.create && opening.exclusive ? null : await openExisting(place, opening, owner)) ??
-        (await createFile(place, opening, { owner, account }));
-      if (file === null) continue;
-      try {
-        if (opening.truncate) await resize(file, 0, account);
-        return file;
-      } catch (error) {
-        await file.close();
-        throw error;
-      }
+  const place = await walkToParent(root, names);
+  let isKept = false;
+  try {
+    if (!comesAtClose(opening)) return { handle: await openInPlace(place, opening, context), coming: null };
+    const { mode = FILE_MODE, exclusive: isExclusive } = opening;
+    const opened = await openAtClose(place, { ...context, mode, isExclusive });
+    isKept = true;
+    return opened;
+  } finally {
+    if (!isKept) await place.parent.close();
+  }
+}
+
+function comesAtClose({ atClose, write, append, create, truncate, exclusive }: Opening): boolean {
+  return atClose && write && !append && create && (truncate || exclusive);
+}
+
+async function openInPlace(place: Place, opening: Opening, context: OpeningContext): Promise<FileHandle> {
+  const { owner, account, pending } = context;
+  const isToBeMade = opening.create && opening.exclusive;
+  if (isToBeMade && (await pending.has(place))) {
+    throw new FileError('file.exists', 'There is a file of this name already.');
+  }
+  for (let tries = 0; tries < TRIES_MAX; tries += 1) {
+    const file =
+      (isToBeMade ? null : await openExisting(place, opening, { owner, pending })) ??
+      (await createFile(place, opening, { owner, account }));
+    if (file === null) continue;
+    try {
+      if (opening.truncate) await resize(file, 0, account);
+      return file;
+    } catch (error) {
+      await file.close();
+      throw error;
     }
-    throw new FileError('file.busy', 'The path is changing: try again.');
-  });
+  }
+  throw new FileError('file.busy', 'The path is changing: try again.');
 }
 
 function flagsOf({ read, append }: Opening): number {
@@ -66,14 +94,16 @@ function flagsOf({ read, append }: Opening): number {
 
 /** Null: there is none, and one may be made. */
 async function openExisting(
-  { parent, name }: Place,
+  at: Place,
   opening: Opening,
-  owner: Owner | null,
+  { owner, pending }: { owner: Owner | null; pending: PendingFiles },
 ): Promise<FileHandle | null> {
-  const place = await openPlace(entryOf(parent, name)).catch((error: unknown) => {
+  const nullIfToBeMade = (error: unknown) => {
     if (isErrorCode(error, 'ENOENT') && opening.create) return null;
     throw error;
-  });
+  };
+  const place =
+    (await pending.open(at)) ?? (await openPlace(entryOf(at.parent, at.name)).catch(nullIfToBeMade));
   if (place === null) return null;
   try {
     const file = await openRegular(place, flagsOf(opening), owner);
@@ -92,16 +122,17 @@ async function createFile(
   opening: Opening,
   { owner, account }: { owner: Owner | null; account: Account },
 ): Promise<FileHandle | null> {
+  const { mode = FILE_MODE } = opening;
   const claim = await account.claim(ENTRY_BYTES);
   let isKept = false;
   try {
     const flags = flagsOf(opening) | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-    const file = await open(entryOf(parent, name), flags, FILE_MODE);
+    const file = await open(entryOf(parent, name), flags, mode & 0o777);
     isKept = true;
     claim.wrote(ENTRY_BYTES);
     try {
       if (owner !== null) await file.chown(owner.uid, owner.gid);
-      await file.chmod(FILE_MODE);
+      await file.chmod(mode & 0o777);
     } catch (error) {
       await file.close();
       throw error;

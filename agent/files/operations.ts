@@ -1,33 +1,36 @@
-import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import type { FileEntry, FileOperation, FileOutput } from '../../src/protocol/data-plane.js';
 import { setAttributes } from './attributes.js';
 import { copyEntry, intoItself } from './copying.js';
-import { openDirectory, pathOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { FileError } from './errors.js';
 import type { Handles } from './handles.js';
 import type { Leftovers } from './leftovers.js';
-import { listDirectory } from './listing.js';
+import { makeLink, readLink } from './links.js';
+import { createLooking, describe, readContent, withThing } from './looking.js';
+import { openThing } from './lookup.js';
 import { makeDirectory, makeIfMissing } from './making.js';
 import { openFile } from './opening.js';
 import { parseEntryPath, parseFilePath, parsePath } from './paths.js';
-import { lengthWithin, stopWith, streamOf } from './reading.js';
-import { openRegular } from './regular.js';
 import { removeEntry } from './removal.js';
 import { renameEntry } from './renaming.js';
+import { createRoom } from './room.js';
+import { searchFiles } from './search.js';
 import type { ServerFiles } from './server-files.js';
-import type { Content, FileCall, FileRequest, FileService } from './service.js';
-import { walkToParent, walkToThing, withPlace } from './walk.js';
+import type { FileCall, FileRequest, FileService } from './service.js';
+import type { Uploads } from './uploads/uploads.js';
+import { type Place, walkToParent, withPlace } from './walk.js';
 import { writeFile } from './writing.js';
 
 export interface OperationsOptions {
   filesOf(serverUuid: string): ServerFiles;
   handles: Handles;
   leftovers: Leftovers;
+  uploads: Uploads;
+  announce(serverUuid: string, text: string): void;
 }
 
-type Operations = {
+export type Operations = {
   [Name in FileOperation]: (
     serverUuid: string,
     request: FileRequest<Name>,
@@ -40,8 +43,17 @@ export function createOperations(
 ): Pick<FileService, 'operate' | 'read' | 'write'> {
   const { filesOf, leftovers } = options;
   const operations: Operations = {
-    ...lookingOperations(options),
+    ...createLooking(filesOf),
     ...changingOperations(options),
+    ...options.uploads.operations,
+    'read-link': (serverUuid, request) => readLink(filesOf(serverUuid), request),
+    'make-link': (serverUuid, request) => makeLink(filesOf(serverUuid), request),
+    search: (serverUuid, request, call) => searchFiles(filesOf(serverUuid), request, call),
+    async note(serverUuid, { text }) {
+      filesOf(serverUuid);
+      options.announce(serverUuid, text);
+      return {};
+    },
     open: (serverUuid, request, call) => openHandle(options, serverUuid, request, call),
   };
   return {
@@ -52,57 +64,38 @@ export function createOperations(
       const place = walkToParent(files.root, parseFilePath(request.path), (parent, name) =>
         makeIfMissing(parent, name, files),
       );
-      return await withPlace(place, (found) =>
-        leftovers.during(serverUuid, () => writeFile(found, source, { ...files, ...request, ...call })),
-      );
+      return await withPlace(place, async (found) => {
+        const writing = { ...files, ...request, ...call };
+        return await leftovers.during(serverUuid, () => writeFile(found, source, writing));
+      });
     },
   };
 }
 
-function lookingOperations({ filesOf }: OperationsOptions) {
-  return {
-    async list(serverUuid, { path, after, limit }, { signal }) {
-      const { root } = filesOf(serverUuid);
-      return await withThing(walkToThing(root, parsePath(path), true), async (thing) => {
-        const directory = await openDirectory(`${pathOf(thing)}/.`);
-        try {
-          return await listDirectory(directory, { after, limit, signal });
-        } finally {
-          await directory.close();
-        }
-      });
-    },
-    async stat(serverUuid, { path, followLinks }) {
-      const { root } = filesOf(serverUuid);
-      const names = parsePath(path);
-      return await withThing(walkToThing(root, names, followLinks), (thing) => describe(thing, names));
-    },
-    async usage(serverUuid) {
-      const { account, limitBytes } = filesOf(serverUuid);
-      return { usedBytes: await account.usedBytes(), limitBytes };
-    },
-  } satisfies Partial<Operations>;
-}
-
 function changingOperations({ filesOf, leftovers }: OperationsOptions) {
   return {
-    async 'make-directory'(serverUuid, { path, parents }) {
+    async 'make-directory'(serverUuid, { path, parents, mode }) {
       const files = filesOf(serverUuid);
       const names = parseEntryPath(path);
       const make = parents
         ? (parent: FileHandle, name: string) => makeIfMissing(parent, name, files)
         : undefined;
       return await withPlace(walkToParent(files.root, names, make), async ({ parent, name }) => {
-        const made = await makeDirectory(parent, name, files);
-        return await withThing(Promise.resolve(made), (thing) => describe(thing, names));
+        await requireNothingPending(files, { parent, name });
+        // Like those on the way, it may be there already.
+        if (parents) await makeIfMissing(parent, name, { ...files, mode });
+        const made = parents
+          ? openThing(files, names, true)
+          : makeDirectory(parent, name, { ...files, mode });
+        return await withThing(made, (thing) => describeDirectory(thing, names));
       });
     },
     async rename(serverUuid, { from, to, replace }) {
-      const { root, account } = filesOf(serverUuid);
+      const { root, account, pending } = filesOf(serverUuid);
       const [source, target] = [parseEntryPath(from), parseEntryPath(to)];
       await withPlace(walkToParent(root, source), (place) =>
         withPlace(walkToParent(root, target), (newPlace) =>
-          renameEntry(place, newPlace, { replace, account }),
+          renameEntry(place, newPlace, { replace, account, pending }),
         ),
       );
       return {};
@@ -112,16 +105,18 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
       const [source, target] = [parsePath(from), parseEntryPath(to)];
       const isWithin = target.length > source.length && source.every((name, index) => target[index] === name);
       if (isWithin) throw intoItself();
-      return await withThing(walkToThing(files.root, source, true), (thing) =>
-        withPlace(walkToParent(files.root, target), async (place) => ({
-          bytes: await leftovers.during(serverUuid, () => copyEntry(thing, place, { ...files, signal })),
-        })),
+      return await withThing(openThing(files, source, true), (thing) =>
+        withPlace(walkToParent(files.root, target), async (place) => {
+          await requireNothingPending(files, place);
+          const copy = () => copyEntry(thing, place, { ...files, signal });
+          return { bytes: await leftovers.during(serverUuid, copy) };
+        }),
       );
     },
     async remove(serverUuid, { path, recursive }, { signal }) {
-      const { root, account } = filesOf(serverUuid);
-      return await withPlace(walkToParent(root, parseEntryPath(path)), async (place) => ({
-        removed: await removeEntry(place, { recursive, account, signal }),
+      const files = filesOf(serverUuid);
+      return await withPlace(walkToParent(files.root, parseEntryPath(path)), async (place) => ({
+        removed: await removeEntry(place, { ...files, recursive, signal }),
       }));
     },
     async 'set-attributes'(serverUuid, { path, ...attributes }) {
@@ -130,7 +125,7 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
       if (names.length === 0 && attributes.mode !== undefined) {
         throw new FileError('file.denied', 'The mode of the server’s own directory cannot be changed.');
       }
-      return await withThing(walkToThing(files.root, names, false), async (thing) => {
+      return await withThing(openThing(files, names, false), async (thing) => {
         await setAttributes(thing, attributes, files);
         return await describe(thing, names);
       });
@@ -138,59 +133,37 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
   } satisfies Partial<Operations>;
 }
 
+async function requireNothingPending({ pending }: ServerFiles, place: Place): Promise<void> {
+  if (await pending.has(place)) throw new FileError('file.exists', 'There is a file of this name already.');
+}
+
 async function openHandle(
-  { filesOf, handles }: OperationsOptions,
+  { filesOf, handles, leftovers }: OperationsOptions,
   serverUuid: string,
   request: FileRequest<'open'>,
-  { connection }: FileCall,
+  { connection, signal }: FileCall,
 ): Promise<FileOutput<'open'>> {
   const files = filesOf(serverUuid);
   const names = parseFilePath(request.path);
-  const file = await openFile(names, request, files);
+  const beginWriting = () => leftovers.begin(serverUuid);
+  const { handle: file, coming } = await openFile(names, request, { ...files, beginWriting });
   const entry = toEntry(names.at(-1) ?? '', await file.stat());
-  const canWrite = request.write || request.append;
+  const { account } = files;
   const handle = await handles.add({
-    ...{ serverUuid, connection, file, canWrite },
-    name: entry.name,
-    account: files.account,
+    ...{ serverUuid, connection, file, coming, account, name: entry.name, room: createRoom(account) },
     canRead: request.read,
+    canWrite: request.write || request.append,
     isAppending: request.append,
   });
+  // Its connection may have ended meanwhile, with all that was known to be its own.
+  if (signal.aborted) await handles.close(handle, connection, { discard: true });
+  signal.throwIfAborted();
   return { handle, entry };
 }
 
-async function readContent(
-  { root, owner }: ServerFiles,
-  request: Parameters<FileService['read']>[1],
-  { signal }: FileCall,
-): Promise<Content & { entry: FileEntry }> {
-  const names = parseFilePath(request.path);
-  const file = await withThing(walkToThing(root, names, true), (thing) =>
-    openRegular(thing, constants.O_RDONLY, owner),
-  );
-  try {
-    const entry = toEntry(names.at(-1) ?? '', await file.stat());
-    const sizeBytes = lengthWithin(entry.sizeBytes, request);
-    const stream = streamOf(file, { offset: request.offset, sizeBytes }, () => file.close());
-    return { entry, sizeBytes, stream: stopWith(stream, signal) };
-  } catch (error) {
-    await file.close();
-    throw error;
-  }
-}
-
-async function describe(thing: FileHandle, names: string[]): Promise<FileEntry> {
-  return toEntry(names.at(-1) ?? '/', await thing.stat());
-}
-
-async function withThing<Result>(
-  opened: Promise<FileHandle>,
-  use: (thing: FileHandle) => Promise<Result>,
-): Promise<Result> {
-  const thing = await opened;
-  try {
-    return await use(thing);
-  } finally {
-    await thing.close();
-  }
+async function describeDirectory(thing: FileHandle, names: string[]): Promise<FileEntry> {
+  const entry = await describe(thing, names);
+  if (entry.kind !== 'directory')
+    throw new FileError('file.not_directory', `"${entry.name}" is not a directory.`);
+  return entry;
 }

@@ -2,7 +2,7 @@ import { FileError } from './errors.js';
 
 /** Directories in one another, as far as our own ways of reaching and copying them go. */
 export const DEPTH_MAX = 256;
-const NAME_MAX_BYTES = 255;
+export const NAME_MAX_BYTES = 255;
 
 /**
  * The names in a path as users write it: a leading slash means the server's directory, none at all that directory itself.

@@ -1,14 +1,20 @@
 import type { Logger } from 'pino';
 import { measureBytes } from '../servers/disk-usage.js';
 import { FileError } from './errors.js';
+import { createTally, type Measure, type Tally } from './quota-tally.js';
 import type { FileServer } from './service.js';
 
-/** What servers may have on the disk, for those who write on behalf of their users. */
+/** What servers have on the disk: measured in one place, for whoever wants to know. */
 export interface Quota {
   account(serverUuid: string, server: FileServer): Account;
+  /** The last figure, and how old it is; null: not measured yet. */
+  lastUsage(serverUuid: string): { bytes: number; ageMs: number } | null;
+  /** Measured now; null when that is not possible. */
+  measure(serverUuid: string, directory: string): Promise<number | null>;
   forget(serverUuid: string): void;
 }
 
+/** For those who write on behalf of a server's users. */
 export interface Account {
   usedBytes(): Promise<number>;
   /** Room for one writer. Rejects with `file.quota_exceeded` when that is more than is left. */
@@ -34,65 +40,46 @@ const MAX_AGE_MS = 60_000;
 const REFUSAL_MAX_AGE_MS = 5000;
 const FIRST_MEASUREMENT_MAX_MS = 10_000;
 
-interface Tally {
-  /** Of the last measurement; null: never measured. */
-  measuredBytes: number | null;
-  measuredAtMs: number;
-  /** What we wrote and removed since it began, some of which it may have seen. */
-  changedBytes: number;
-  promisedBytes: number;
-  underway: Promise<void> | null;
-}
-
-export function createQuota(log: Logger): Quota {
+/** @param measure Where the figures come from; without it directories are walked. */
+export function createQuota(
+  log: Logger,
+  measure: Measure = (_serverUuid, directory) => measureBytes(directory),
+): Quota {
   const tallies = new Map<string, Tally>();
 
-  function tallyOf(serverUuid: string): Tally {
+  function tallyOf(serverUuid: string, directory: string): Tally {
     const known = tallies.get(serverUuid);
     if (known !== undefined) return known;
-    const tally: Tally = {
-      measuredBytes: null,
-      measuredAtMs: Number.NEGATIVE_INFINITY,
-      changedBytes: 0,
-      promisedBytes: 0,
-      underway: null,
-    };
+    const tally = createTally({ serverUuid, directory, measure, log });
     tallies.set(serverUuid, tally);
     return tally;
   }
 
   return {
-    account: (serverUuid, server) => openAccount(tallyOf(serverUuid), server, log),
+    account: (serverUuid, server) => openAccount(tallyOf(serverUuid, server.directory), server.limitBytes),
+    lastUsage(serverUuid) {
+      const tally = tallies.get(serverUuid);
+      const bytes = tally?.usedBytes() ?? null;
+      return tally === undefined || bytes === null ? null : { bytes, ageMs: tally.ageMs() };
+    },
+    async measure(serverUuid, directory) {
+      const tally = tallyOf(serverUuid, directory);
+      await tally.measureAfresh();
+      return tally.usedBytes();
+    },
     forget: (serverUuid) => tallies.delete(serverUuid),
   };
 }
 
-function openAccount(tally: Tally, { directory, limitBytes }: FileServer, log: Logger): Account {
-  const ageMs = () => performance.now() - tally.measuredAtMs;
-
-  async function measure(): Promise<void> {
-    const startedAtMs = performance.now();
-    const seenBytes = tally.changedBytes;
-    try {
-      tally.measuredBytes = await measureBytes(directory);
-      tally.changedBytes -= seenBytes;
-    } catch (error) {
-      log.warn({ error, directory }, 'the disk usage of a server could not be measured');
-    }
-    if (tally.measuredBytes !== null) tally.measuredAtMs = startedAtMs;
-    tally.underway = null;
-  }
-  const measureNow = () => {
-    tally.underway ??= measure();
-    return tally.underway;
-  };
+function openAccount(tally: Tally, limitBytes: number | null): Account {
+  const used = () => (tally.usedBytes() ?? 0) + tally.promisedBytes;
 
   async function usedBytes(): Promise<number> {
-    if (ageMs() > MAX_AGE_MS) {
-      const measurement = measureNow();
-      if (tally.measuredBytes === null) await within(measurement, FIRST_MEASUREMENT_MAX_MS);
+    if (tally.ageMs() > MAX_AGE_MS) {
+      const measurement = tally.measure();
+      if (tally.usedBytes() === null) await within(measurement, FIRST_MEASUREMENT_MAX_MS);
     }
-    if (tally.measuredBytes === null) {
+    if (tally.usedBytes() === null) {
       throw new FileError(
         'file.busy',
         'What the server has on the disk is still being counted: try again soon.',
@@ -100,18 +87,19 @@ function openAccount(tally: Tally, { directory, limitBytes }: FileServer, log: L
     }
     return used();
   }
-  const used = () => Math.max(0, (tally.measuredBytes ?? 0) + tally.changedBytes) + tally.promisedBytes;
 
   async function promise(bytes: number): Promise<void> {
     if (!Number.isSafeInteger(bytes) || bytes < 0) throw exceeded(limitBytes);
     if (limitBytes !== null && bytes > 0) {
       await usedBytes();
-      if (bytes > limitBytes - used() && bytes <= limitBytes && ageMs() > REFUSAL_MAX_AGE_MS) {
-        await within(measureNow(), FIRST_MEASUREMENT_MAX_MS);
+      const isDoubtful = tally.isOverstated || tally.ageMs() > REFUSAL_MAX_AGE_MS;
+      if (bytes > limitBytes - used() && bytes <= limitBytes && isDoubtful) {
+        await within(tally.measureAfresh(), FIRST_MEASUREMENT_MAX_MS);
       }
       // From here to the promise nobody else gets a turn.
       if (bytes > limitBytes - used()) throw exceeded(limitBytes);
     }
+    if (!Number.isSafeInteger(tally.promisedBytes + bytes)) throw exceeded(limitBytes);
     tally.promisedBytes += bytes;
   }
 
@@ -119,27 +107,30 @@ function openAccount(tally: Tally, { directory, limitBytes }: FileServer, log: L
     usedBytes,
     async claim(bytes) {
       await promise(bytes);
-      let [promisedBytes, writtenBytes] = [bytes, 0];
-      return {
-        async grow(more) {
-          await promise(more);
-          promisedBytes += more;
-        },
-        wrote(some) {
-          promisedBytes -= some;
-          tally.promisedBytes -= some;
-          writtenBytes += some;
-          tally.changedBytes += some;
-        },
-        end(isKept) {
-          tally.promisedBytes -= promisedBytes;
-          if (!isKept) tally.changedBytes -= writtenBytes;
-          [promisedBytes, writtenBytes] = [0, 0];
-        },
-      };
+      return openClaim(tally, bytes, promise);
     },
-    credit(bytes) {
-      tally.changedBytes -= bytes;
+    credit: tally.remove,
+  };
+}
+
+function openClaim(tally: Tally, bytes: number, promise: (bytes: number) => Promise<void>): Claim {
+  let [promisedBytes, writtenBytes] = [bytes, 0];
+  return {
+    async grow(more) {
+      await promise(more);
+      promisedBytes += more;
+    },
+    wrote(some) {
+      tally.add(some);
+      const kept = Math.min(some, promisedBytes);
+      promisedBytes -= kept;
+      tally.promisedBytes -= kept;
+      writtenBytes += some;
+    },
+    end(isKept) {
+      tally.promisedBytes -= promisedBytes;
+      if (!isKept) tally.remove(writtenBytes);
+      [promisedBytes, writtenBytes] = [0, 0];
     },
   };
 }

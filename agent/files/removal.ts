@@ -4,8 +4,10 @@ import { entryOf, openDirectory } from './descriptors.js';
 import { FileError } from './errors.js';
 import { namesIn } from './listing.js';
 import { DEPTH_MAX } from './paths.js';
+import type { PendingFiles } from './pending.js';
 import type { Account } from './quota.js';
 import { heldBytes } from './regular.js';
+import { shownIn } from './shown.js';
 import { together } from './together.js';
 import type { Place } from './walk.js';
 
@@ -16,22 +18,45 @@ const TRIES_MAX = 3;
 export interface Removal {
   recursive: boolean;
   account: Account;
+  pending: PendingFiles;
   signal: AbortSignal;
 }
 
 /** Links are removed, never followed; nor is a disk entered that is mounted in the directory. @returns How many there were. */
-export async function removeEntry({ parent, name }: Place, removal: Removal): Promise<number> {
-  const at = entryOf(parent, name);
-  const status = await lstat(at);
+export async function removeEntry(place: Place, removal: Removal): Promise<number> {
+  const at = entryOf(place.parent, place.name);
+  const wasPending = await removal.pending.removeName(place);
+  const status = await lstat(at).catch((error: unknown) => {
+    if (wasPending && isErrorCode(error, 'ENOENT')) return null;
+    throw error;
+  });
+  if (status === null || (wasPending && status.isDirectory())) return 1;
   if (!status.isDirectory()) {
     await unlink(at);
     removal.account.credit(heldBytes(status));
     return 1;
   }
-  if (removal.recursive)
-    return await removeDirectory(parent, Buffer.from(name), { ...removal, device: status.dev, depth: 0 });
-  await rmdir(at);
+  const remove = () =>
+    removeDirectory(place.parent, Buffer.from(place.name), { ...removal, device: status.dev, depth: 0 });
+  if (removal.recursive) return await remove();
+  try {
+    await rmdir(at);
+  } catch (error) {
+    if (!isErrorCode(error, 'ENOTEMPTY') || !(await looksEmpty(at, removal.pending))) throw error;
+    await remove();
+  }
   return 1;
+}
+
+/** What is not finished is nothing that its user could remove before. */
+async function looksEmpty(at: Buffer, pending: PendingFiles): Promise<boolean> {
+  const directory = await openDirectory(at);
+  try {
+    for await (const _shown of shownIn(directory, pending)) return false;
+    return true;
+  } finally {
+    await directory.close();
+  }
 }
 
 interface Descent extends Removal {
@@ -54,6 +79,7 @@ async function removeDirectory(parent: FileHandle, name: Buffer, descent: Descen
       if ((await directory.stat()).dev !== descent.device) {
         throw new FileError('file.busy', 'A disk is mounted in this directory.');
       }
+      removed += await descent.pending.removeNamesIn(directory);
       removed += await removeContent(directory, descent);
     } finally {
       await directory.close();

@@ -1,15 +1,31 @@
 import { lstat, rename } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf } from './descriptors.js';
+import { entryOf, openDirectory, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
+import { identify, type PendingFile, type PendingFiles, type PendingNames, shownOf } from './pending.js';
 import type { Account } from './quota.js';
 import { heldBytes } from './regular.js';
 import { ignoreMissing, moveWithoutReplacing } from './temporary.js';
 import type { Place } from './walk.js';
 
+export interface Renaming {
+  replace: boolean;
+  account: Account;
+}
+
 /** A link is renamed itself. `replace`: a file in the way goes in the same step, a directory only if it is empty. */
-export async function renameEntry(from: Place, to: Place, options: { replace: boolean; account: Account }) {
-  if (!options.replace) return await moveWithoutReplacing(from, to);
+export async function renameEntry(
+  from: Place,
+  to: Place,
+  { pending, ...renaming }: Renaming & { pending: PendingFiles },
+): Promise<void> {
+  if (pending.isEmpty()) await renameThing(from, to, renaming);
+  else await pending.inTurn((names) => renameInTurn(from, to, { ...renaming, names }));
+}
+
+/** What is on the disk, whatever is pending. */
+async function renameThing(from: Place, to: Place, { replace, account }: Renaming): Promise<void> {
+  if (!replace) return await moveWithoutReplacing(from, to);
   const target = entryOf(to.parent, to.name);
   const [moved, before] = [
     await lstat(entryOf(from.parent, from.name)),
@@ -19,9 +35,62 @@ export async function renameEntry(from: Place, to: Place, options: { replace: bo
     await rename(entryOf(from.parent, from.name), target);
   } catch (error) {
     if (!isErrorCode(error, 'ENOTDIR')) throw error;
-    throw new FileError('file.exists', 'There is a file in the place of the directory.', { cause: error });
+    throw fileInTheWay({ cause: error });
   }
   if (!before) return;
   const isSame = before.ino === moved.ino && before.dev === moved.dev;
-  if (!isSame) options.account.credit(heldBytes(before));
+  if (!isSame) account.credit(heldBytes(before));
+}
+
+/**
+ * A pending file comes to its new name when it is closed, and what was under the old one before is renamed now: as if it
+ * had not been opened yet. One whose name is given to another will not come.
+ */
+async function renameInTurn(
+  from: Place,
+  to: Place,
+  { names, ...renaming }: Renaming & { names: PendingNames },
+): Promise<void> {
+  const [moving, replaced] = [await names.of(from), await names.of(to)];
+  const [isPending, isInTheWay] = [shownOf(moving) !== null, shownOf(replaced) !== null];
+  if (isInTheWay && !renaming.replace) throw taken();
+  if (isPending && moving[0] === replaced[0]) return;
+  const before = (await lstat(entryOf(from.parent, from.name)).catch(ignoreMissing)) ?? null;
+  if (isPending) await requireRoom(to, renaming.replace);
+  else if (isInTheWay && before?.isDirectory()) throw fileInTheWay();
+  const isOnDisk = before !== null && !before.isDirectory();
+  if (!isPending || isOnDisk) await renameThing(from, to, renaming);
+  for (const file of moving) await movePending(file, to, renaming.replace);
+  for (const file of replaced) if (!moving.includes(file)) await names.removeName(file);
+}
+
+async function requireRoom(to: Place, replace: boolean): Promise<void> {
+  const before = await lstat(entryOf(to.parent, to.name)).catch(ignoreMissing);
+  if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
+  if (before && !replace) throw taken();
+}
+
+async function movePending(file: PendingFile, to: Place, replace: boolean): Promise<void> {
+  const [before, parent] = [file.parent, await openDirectory(`${pathOf(to.parent)}/.`)];
+  try {
+    const directory = await identify(parent);
+    // Somebody else may have removed it, which who closes it will be told.
+    await rename(entryOf(before, file.temporaryName), entryOf(parent, file.temporaryName)).catch(
+      ignoreMissing,
+    );
+    file.mayReplace ||= replace;
+    Object.assign(file, { parent, directory, name: to.name });
+  } catch (error) {
+    await parent.close();
+    throw error;
+  }
+  await before.close();
+}
+
+function taken(): FileError {
+  return new FileError('file.exists', 'There is a file or directory of this name already.');
+}
+
+function fileInTheWay(options?: ErrorOptions): FileError {
+  return new FileError('file.exists', 'There is a file in the place of the directory.', options);
 }

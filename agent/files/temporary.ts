@@ -25,12 +25,17 @@ export interface TemporaryFile {
   dispose(): Promise<void>;
 }
 
-export async function createTemporary(parent: FileHandle, owner: Owner | null): Promise<TemporaryFile> {
+/** For reading and writing, under a name that nothing else has. */
+export async function openTemporary(parent: FileHandle): Promise<{ handle: FileHandle; name: string }> {
   count += 1;
-  const temporaryName = `.catalyst-${PROCESS}-${count}.part`;
-  const at = entryOf(parent, temporaryName);
+  const name = `.catalyst-${PROCESS}-${count}.part`;
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  const handle = await open(at, flags, 0o600);
+  return { handle: await open(entryOf(parent, name), flags, 0o600), name };
+}
+
+export async function createTemporary(parent: FileHandle, owner: Owner | null): Promise<TemporaryFile> {
+  const { handle, name: temporaryName } = await openTemporary(parent);
+  const at = entryOf(parent, temporaryName);
   let isFinished = false;
   return {
     handle,

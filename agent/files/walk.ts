@@ -1,5 +1,6 @@
 import { type FileHandle, readlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
+import type { Beneath, Wanted } from './beneath.js';
 import { entryOf, openDirectory, openPlace } from './descriptors.js';
 import { FileError } from './errors.js';
 
@@ -14,6 +15,13 @@ export interface Place {
   name: string;
 }
 
+/** The directory of a server, and how it is gone into. */
+export interface Root {
+  path: string;
+  /** Null: only by walking. What it cannot open is walked to, so that it makes no difference but to speed. */
+  beneath: Beneath | null;
+}
+
 /** A directory on the way that is not there is made by it, and opened after. */
 export type MakeDirectory = (parent: FileHandle, name: string) => Promise<void>;
 
@@ -23,12 +31,15 @@ export type MakeDirectory = (parent: FileHandle, name: string) => Promise<void>;
  * server's directory: its target is read as text and walked by the same rules. `..` in it goes back along the names walked
  * so far, by walking them again from the top. Absolute targets are refused: inside of a container they mean another place.
  */
-export async function walkToParent(root: string, names: string[], make?: MakeDirectory): Promise<Place> {
+export async function walkToParent(root: Root, names: string[], make?: MakeDirectory): Promise<Place> {
   const last = names.at(-1);
   if (last === undefined)
     throw new FileError('file.name_invalid', 'This is the directory of the server itself.');
+  const above = names.slice(0, -1);
+  const parent = await openBeneath(root, above, 'directory');
+  if (parent !== null) return { parent, name: last };
   const budget = newBudget();
-  const { directory } = await walk({ root, walked: [], todo: names.slice(0, -1), budget, make });
+  const { directory } = await walk({ root: root.path, walked: [], todo: above, budget, make });
   return { parent: directory, name: last };
 }
 
@@ -36,13 +47,16 @@ export async function walkToParent(root: string, names: string[], make?: MakeDir
  * The thing itself, opened as a place only: nothing of its content, and a device does not notice.
  * @param followLinks Whether a link is followed to the end, within the server's directory.
  */
-export async function walkToThing(root: string, names: string[], followLinks: boolean): Promise<FileHandle> {
+export async function walkToThing(root: Root, names: string[], followLinks: boolean): Promise<FileHandle> {
+  const thing = await openBeneath(root, names, followLinks ? 'thing' : 'thing or link');
+  if (thing !== null) return thing;
   const budget = newBudget();
   let [walked, todo]: [string[], string[]] = [[], names];
   for (;;) {
     const last = todo.at(-1);
-    if (last === undefined || last === '..') return (await walk({ root, walked, todo, budget })).directory;
-    const way = await walk({ root, walked, todo: todo.slice(0, -1), budget });
+    if (last === undefined || last === '..')
+      return (await walk({ root: root.path, walked, todo, budget })).directory;
+    const way = await walk({ root: root.path, walked, todo: todo.slice(0, -1), budget });
     try {
       const place = await openPlace(entryOf(way.directory, last));
       if (!followLinks || !(await place.stat()).isSymbolicLink()) return place;
@@ -64,6 +78,15 @@ export async function withPlace<Result>(
   } finally {
     await found.parent.close();
   }
+}
+
+/** Of the directory itself there is nothing to look up. */
+async function openBeneath(
+  { path, beneath }: Root,
+  names: string[],
+  wanted: Wanted,
+): Promise<FileHandle | null> {
+  return beneath === null || names.length === 0 ? null : await beneath.open(path, names, wanted);
 }
 
 interface Budget {

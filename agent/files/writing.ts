@@ -1,52 +1,44 @@
-import { type FileHandle, lstat } from 'node:fs/promises';
+import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { FileEntry } from '../../src/protocol/data-plane.js';
-import { entryOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { FileError } from './errors.js';
 import { type Account, type Claim, ENTRY_BYTES } from './quota.js';
 import { heldBytes } from './regular.js';
 import type { Owner } from './sandbox.js';
-import { createTemporary, ignoreMissing } from './temporary.js';
+import { lookAtTarget, type Target } from './target.js';
+import { createTemporary } from './temporary.js';
 import type { Place } from './walk.js';
 
 const FILE_MODE = 0o644;
 /** Gathered before it is written: frames are small. */
 const GATHERED_BYTES = 512 * 1024;
 
-export interface Writing {
+export interface Writing extends Target {
   owner: Owner | null;
   account: Account;
   signal: AbortSignal;
-  replace: boolean;
   /** Null: not known. */
   sizeBytes: number | null;
 }
 
 /** All of the source under this name, or nothing of it. */
-export async function writeFile(
-  { parent, name }: Place,
-  source: Readable,
-  writing: Writing,
-): Promise<FileEntry> {
+export async function writeFile(place: Place, source: Readable, writing: Writing): Promise<FileEntry> {
   const { owner, account, signal, replace, sizeBytes } = writing;
-  const before = (await lstat(entryOf(parent, name)).catch(ignoreMissing)) ?? null;
-  if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
-  if (before !== null && !replace)
-    throw new FileError('file.exists', 'There is a file of this name already.');
+  const before = await lookAtTarget(place, writing);
   const claim = await account.claim((sizeBytes ?? 0) + ENTRY_BYTES);
   let isKept = false;
   try {
-    const temporary = await createTemporary(parent, owner);
+    const temporary = await createTemporary(place.parent, owner);
     try {
       claim.wrote(ENTRY_BYTES);
       await pour(source, temporary.handle, { signal, sizeBytes, claim });
       const mode = before?.isFile() ? before.mode : FILE_MODE;
       signal.throwIfAborted();
-      await temporary.finish(name, { mode, replace });
+      await temporary.finish(place.name, { mode, replace });
       isKept = true;
       if (before !== null) account.credit(heldBytes(before));
-      return toEntry(name, await temporary.handle.stat());
+      return toEntry(place.name, await temporary.handle.stat());
     } finally {
       await temporary.dispose();
     }

@@ -20,6 +20,8 @@ import { UUID_PATTERN } from '../runtime/runtime.js';
 
 /** Where the servers' own files lie. Their names are made of the UUID alone, never of what the wire says. */
 export interface ServerDirectories {
+  /** Holds them all; made with the first. */
+  readonly root: string;
   pathOf(uuid: string): string;
   /** Make the directory if it is not there, and give it to the servers' user. */
   prepare(uuid: string): string;
@@ -73,6 +75,7 @@ export function createServerDirectories(options: DirectoriesOptions): ServerDire
   }
 
   return {
+    root,
     pathOf,
     prepare(uuid) {
       const path = pathOf(uuid);

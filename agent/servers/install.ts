@@ -3,6 +3,7 @@ import type { AgentMessage } from '../../src/protocol/agent-messages.js';
 import { InstallError, type InstallListener, type Runtime, type ServerPlan } from '../runtime/runtime.js';
 import type { Console } from './console.js';
 import type { ServerDirectories } from './directories.js';
+import type { DiskUsage } from './disk-limit.js';
 import { settleOwnership } from './ownership.js';
 import type { Launch } from './record.js';
 import { Refusal, toRefusal } from './refusal.js';
@@ -13,6 +14,7 @@ export interface ServerInstallation {
   status: Status;
   runtime: Runtime;
   directories: ServerDirectories;
+  diskUsage: DiskUsage;
   console: Console;
   timings: { installTimeoutMs: number };
   launch: Launch;
@@ -57,9 +59,10 @@ export async function installServer(installation: ServerInstallation): Promise<v
 }
 
 async function prepareAndRun(installation: ServerInstallation): Promise<{ containerId: string | null }> {
-  const { status, runtime, directories, console, timings, launch } = installation;
+  const { status, runtime, directories, diskUsage, console, timings, launch } = installation;
   const directory = directories.prepare(status.record.uuid);
   await settleOwnership(status, directories);
+  await diskUsage.hold(status.record.uuid, launch.diskMb);
   const wantsRoot = launch.installAsRoot && launch.installScript !== null;
   const installAsRoot = wantsRoot && runtime.kind === 'docker' && directories.canClaim;
   if (wantsRoot && !installAsRoot) console.announce(NO_ROOT_SENTENCE);

@@ -10,6 +10,7 @@ import type { Actions } from './actions.js';
 import type { Console } from './console.js';
 import { type CrashTimings, judgeExit, judgeFailure, type Verdict } from './crash-policy.js';
 import type { ServerDirectories } from './directories.js';
+import { type DiskUsage, isDiskRefusal, refuseOverLimit } from './disk-limit.js';
 import { followOutput, type OutputFollower } from './output.js';
 import { settleOwnership } from './ownership.js';
 import { Refusal, toRefusal } from './refusal.js';
@@ -24,6 +25,7 @@ export interface LifecycleOptions {
   runtime: Runtime;
   directories: ServerDirectories;
   configurator: Configurator;
+  diskUsage: DiskUsage;
   console: Console;
   actions: Actions;
   timings: CrashTimings;
@@ -35,7 +37,7 @@ export interface LifecycleOptions {
 /** The runs of one server, from launch to end, and what follows an end that nobody asked for. */
 export interface Lifecycle {
   readonly run: Run | null;
-  /** Start it, or leave it `crashed` with the reason and reject. */
+  /** Start it, or leave it down with the reason and reject. */
   launch(signal: AbortSignal): Promise<void>;
   /** Take up what an earlier agent process started; if it has ended, deal with its end. */
   adopt(): Promise<void>;
@@ -64,8 +66,10 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
   async function start(signal: AbortSignal): Promise<void> {
     restarts.cancel();
     endReason = null;
+    await refuseOverLimit(status.record, options.diskUsage);
     const beginning = { reason: null, exitCode: null, oomKilled: false, startedAt: null, runningAt: null };
-    status.update({ ...beginning, state: 'starting', desired: 'running', intent: null });
+    const wanted = { desired: 'running', intent: null, isOverDiskLimit: false } as const;
+    status.update({ ...beginning, ...wanted, state: 'starting' });
     console.beginRun();
     status.remember({ runFirstSeq: console.lastSeq + 1 });
     const plan = toPlan(status.record, await prepareDirectory(signal));
@@ -83,16 +87,22 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       log.warn({ serverId, error }, 'a server could not be started');
       console.watch(null);
       console.announce(refusal.message);
-      status.update({ state: 'crashed', desired: 'stopped', reason: refusal.message });
+      if (isDiskRefusal(error)) stayDown('stopped', refusal.message);
+      else status.update({ state: 'crashed', desired: 'stopped', reason: refusal.message });
       throw refusal;
     }
+  }
+
+  function stayDown(state: 'stopped' | 'crashed', reason: string) {
+    status.update({ state, desired: 'stopped', intent: null, reason, isOverDiskLimit: true });
   }
 
   /** Its files are the servers' user's, and say what the template wants of them; the game must not be running. */
   async function prepareDirectory(signal: AbortSignal): Promise<string> {
     const directory = directories.prepare(uuid);
     await settleOwnership(status, directories);
-    const { configFiles } = status.record.launch;
+    const { configFiles, diskMb } = status.record.launch;
+    await options.diskUsage.hold(uuid, diskMb);
     const problems = await configurator.apply(directory, configFiles, AbortSignal.any([signal, closing]));
     for (const problem of problems) console.announce(problem);
     return directory;
@@ -166,7 +176,9 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       applyVerdict(judgeExit(exit, status.record, timings), exit);
     } else {
       const { exitCode, oomKilled } = exit;
-      const ended = { exitCode, oomKilled, reason: endReason, startedAt: null, runningAt: null };
+      // What it was asked to stop for comes before how it did.
+      const reason = status.record.reason ?? endReason;
+      const ended = { exitCode, oomKilled, reason, startedAt: null, runningAt: null };
       // An intended restart is remembered until it has started again, in case the agent ends in between.
       status.update({ ...ended, state: 'stopped', intent: intent === 'restart' ? 'restart' : null });
     }
@@ -218,6 +230,10 @@ export function createLifecycle(options: LifecycleOptions): Lifecycle {
       console.watch(null);
       const { code, message } = toRefusal(error, 'start.failed');
       if (code === RUNTIME_UNAVAILABLE) return restarts.postpone(message);
+      if (isDiskRefusal(error)) {
+        console.announce(message);
+        return stayDown('crashed', message);
+      }
       const reason = `could not be started again: ${message}`;
       const exit = { exitCode: null, oomKilled: false };
       applyVerdict(judgeFailure(reason, new Date(), status.record, timings), exit);

@@ -40,6 +40,8 @@ export const ServerRecord = z.object({
   isInstalled: z.boolean(),
   /** A script that ran as root may have left files that are not the servers' user's. */
   isOwnershipUnsettled: z.boolean().default(false),
+  /** It was stopped for what its files take, or was not started for it. */
+  isOverDiskLimit: z.boolean().default(false),
   state: AgentServerState,
   desired: z.enum(['running', 'stopped']),
   /** An end of the run that somebody asked for, and what is to follow it. Null: an end would be a crash. */
@@ -69,6 +71,7 @@ export function newRecord(
     launch,
     isInstalled: false,
     isOwnershipUnsettled: false,
+    isOverDiskLimit: false,
     state: 'stopped',
     desired: 'stopped',
     intent: null,

@@ -7,6 +7,7 @@ import type { Configurator } from '../config-files/configurator.js';
 import { type Runtime, UUID_PATTERN } from '../runtime/runtime.js';
 import { createConsole } from './console.js';
 import type { ServerDirectories } from './directories.js';
+import type { DiskUsage } from './disk-limit.js';
 import { type Launch, newRecord, ServerRecord } from './record.js';
 import { Refusal } from './refusal.js';
 import { createServer, type GameServer, type ServerTimings } from './server.js';
@@ -16,6 +17,7 @@ export interface RegistryOptions {
   runtime: Runtime;
   directories: ServerDirectories;
   configurator: Configurator;
+  diskUsage: DiskUsage;
   timings: ServerTimings;
   /** False: there is no connection or no room; what was sent is lost, or sent again by whoever asks. */
   send(message: AgentMessage): boolean;

@@ -6,6 +6,7 @@ import { createActions } from './actions.js';
 import type { Console } from './console.js';
 import type { CrashPolicy, CrashTimings } from './crash-policy.js';
 import type { ServerDirectories } from './directories.js';
+import { type DiskUsage, describeOverrun } from './disk-limit.js';
 import { installServer } from './install.js';
 import { createLifecycle } from './lifecycle.js';
 import { settleOwnership } from './ownership.js';
@@ -26,6 +27,7 @@ export interface ServerOptions {
   runtime: Runtime;
   directories: ServerDirectories;
   configurator: Configurator;
+  diskUsage: DiskUsage;
   console: Console;
   timings: ServerTimings;
   save(record: ServerRecord): void;
@@ -47,9 +49,13 @@ export interface GameServer {
   install(launch: Launch): Promise<void>;
   start(launch: Launch): Promise<void>;
   stop(timeoutMs?: number): Promise<void>;
+  /** Its files take more than they may. */
+  stopOverLimit(usedBytes: number): Promise<void>;
   restart(launch: Launch | null): Promise<void>;
   /** Holds from the next crash on; one that was to be followed by a start that is no longer wanted is not. */
   setCrashPolicy(policy: CrashPolicy, resetCount: boolean): void;
+  /** Holds at once for what is written on behalf of its users. */
+  setDiskLimit(diskMb: number): void;
   /** Always goes through, whatever else is under way. */
   kill(): Promise<void>;
   /** Write to the console; the line end is added if it is not there. */
@@ -120,6 +126,18 @@ export function createServer(options: ServerOptions): GameServer {
       if (lifecycle.run === null) return settleStopped();
       status.update({ state: 'stopping', desired: 'stopped', intent: 'stop' });
       await lifecycle.end(timeoutMs);
+    });
+  }
+
+  async function stopOverLimit(usedBytes: number): Promise<void> {
+    await actions.settled('start');
+    await actions.perform('stop', async () => {
+      if (lifecycle.run === null) return;
+      const reason = describeOverrun('The server was stopped', usedBytes, status.record.launch.diskMb);
+      console.announce(reason);
+      const stopping = { state: 'stopping', desired: 'stopped', intent: 'stop' } as const;
+      status.update({ ...stopping, reason, isOverDiskLimit: true });
+      await lifecycle.end(timings.stopTimeoutMs);
     });
   }
 
@@ -236,8 +254,10 @@ export function createServer(options: ServerOptions): GameServer {
     install: (launch) => actions.perform('install', (signal) => install(launch, signal)),
     start: (launch) => actions.perform('start', (signal) => start(launch, signal)),
     stop,
+    stopOverLimit,
     restart,
     setCrashPolicy,
+    setDiskLimit: (diskMb) => status.remember({ launch: { ...status.record.launch, diskMb } }),
     kill,
     async input(data) {
       if (lifecycle.run === null) throw new Refusal('server.not_running', 'The server is not running.');

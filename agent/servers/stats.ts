@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 import type { AgentMessage } from '../../src/protocol/agent-messages.js';
-import { createDiskUsage } from './disk-usage.js';
+import type { DiskUsage } from './disk-limit.js';
 import type { GameServer } from './server.js';
 
 export interface StatsOptions {
   servers(): GameServer[];
-  directoryOf(uuid: string): string;
+  diskUsage: DiskUsage;
   /** Whether a measurement would be sent at all. */
   hasRoom(): boolean;
   send(message: AgentMessage): boolean;
@@ -15,8 +15,7 @@ export interface StatsOptions {
 
 /** Measure every running server once in each interval and tell the panel. */
 export function startStats(options: StatsOptions): { stop(): void } {
-  const { servers, directoryOf, hasRoom, send, intervalMs, log } = options;
-  const diskUsage = createDiskUsage(log);
+  const { servers, diskUsage, hasRoom, send, intervalMs, log } = options;
   /** A runtime that answers slowly is not asked again before it has. */
   const underway = new Set<string>();
 
@@ -26,7 +25,7 @@ export function startStats(options: StatsOptions): { stop(): void } {
     try {
       const usage = await server.usage();
       if (usage === null || !server.isRunning) return;
-      const diskUsageMb = diskUsage.measuredMb(directoryOf(server.uuid));
+      const diskBytes = diskUsage.last(server.uuid)?.bytes;
       send({
         type: 'resource_stats',
         serverId: server.serverId,
@@ -34,7 +33,7 @@ export function startStats(options: StatsOptions): { stop(): void } {
         memoryMb: usage.memoryMb,
         networkSent: usage.networkSentBytes,
         networkReceived: usage.networkReceivedBytes,
-        ...(diskUsageMb !== undefined && { diskUsageMb }),
+        ...(diskBytes !== undefined && { diskUsageMb: toMegabytes(diskBytes) }),
       });
     } catch (error) {
       log.warn({ error, serverId: server.serverId }, 'a server could not be measured');
@@ -48,4 +47,8 @@ export function startStats(options: StatsOptions): { stop(): void } {
     for (const server of servers()) if (server.isRunning) void measure(server);
   }, intervalMs);
   return { stop: () => clearInterval(timer) };
+}
+
+function toMegabytes(bytes: number): number {
+  return Math.round((bytes / 1024 / 1024) * 10) / 10;
 }

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import type { AgentMessage, ServerObservation } from '../../src/protocol/agent-messages.js';
+import { DISK_LIMIT } from './disk-limit.js';
 import type { ServerRecord } from './record.js';
 
 /** What is known of one server, on the disk and in front of the panel. */
@@ -13,6 +14,9 @@ export interface Status {
   report(): void;
   observe(): ServerObservation;
 }
+
+/** In these a server can be because it takes too much of the disk. */
+const STOPS: ServerRecord['state'][] = ['stopping', 'stopped', 'crashed'];
 
 export interface StatusOptions {
   record: ServerRecord;
@@ -36,6 +40,7 @@ export function createStatus({ record: initial, save, publish, log }: StatusOpti
 
   function observe(): ServerObservation {
     const { state, exitCode, oomKilled, reason, containerId, startedAt, crashCount, restartAt } = record;
+    const isStoppedForDisk = record.isOverDiskLimit && STOPS.includes(state);
     const restartInMs = restartAt === null ? null : Math.max(0, Date.parse(restartAt) - Date.now());
     return {
       state,
@@ -45,6 +50,7 @@ export function createStatus({ record: initial, save, publish, log }: StatusOpti
       containerId,
       startedAt,
       crashCount,
+      ...(isStoppedForDisk && { cause: DISK_LIMIT }),
       ...(restartInMs !== null && { restartInMs }),
     };
   }

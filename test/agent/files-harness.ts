@@ -1,9 +1,13 @@
-import { setMaxListeners } from 'node:events';
+import { once, setMaxListeners } from 'node:events';
+import { createServer } from 'node:http';
+import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
+import type { Beneath } from '../../agent/files/beneath.js';
+import type { PullSettings } from '../../agent/files/pulling/work.js';
 import { createFileService, type FileCall, type FileRequest } from '../../agent/files/service.js';
 import type { FileOperation, FileOutput } from '../../src/protocol/data-plane.js';
 import { makePlaces, type Places, removePlaces } from '../helpers/path-tricks.js';
@@ -16,15 +20,25 @@ export interface FilesOptions {
   limitBytes?: number | null;
   handleIdleMs?: number;
   places?: Places;
+  /** The kernel's way to files; without it they are walked to. */
+  beneath?: Beneath | null;
+  /** Without it, files are fetched from this machine. */
+  pull?: PullSettings;
 }
 
 /** The real service over a directory of its own. */
-export function openFiles({ limitBytes = null, handleIdleMs, places = makePlaces() }: FilesOptions = {}) {
+export function openFiles(options: FilesOptions = {}) {
+  const { limitBytes = null, handleIdleMs, places = makePlaces(), beneath = null } = options;
+  const { pull = { allowedNetworks: ['127.0.0.1/32'] } } = options;
+  const announced: string[] = [];
   const service = createFileService({
     find: (uuid) => (uuid === UUID ? { directory: places.server, limitBytes } : null),
     owner,
     stateDirectory: join(places.root, 'state'),
+    announce: (_uuid, text) => announced.push(text),
     log: pino({ level: 'silent' }),
+    beneath,
+    pull,
     ...(handleIdleMs !== undefined && { handleIdleMs }),
   });
   onTestFinished(async () => {
@@ -37,6 +51,7 @@ export function openFiles({ limitBytes = null, handleIdleMs, places = makePlaces
   const call: FileCall = { signal, connection: {} };
   return {
     service,
+    announced,
     places,
     call,
     at: (path: string) => join(places.server, path),
@@ -66,6 +81,7 @@ export function openFiles({ limitBytes = null, handleIdleMs, places = makePlaces
         create: false,
         exclusive: false,
         truncate: false,
+        atClose: false,
       };
       return service.operate(UUID, 'open', { path, ...none, ...how }, call);
     },
@@ -111,4 +127,31 @@ export const EVERY_OPERATION: Record<string, (files: Files, path: string) => Pro
       files.call,
     );
   },
+  search: async ({ operate }, path) =>
+    JSON.stringify(await operate('search', { path, text: '*', limit: 100 })),
+  'read-link': ({ operate }, path) => operate('read-link', { path }),
+  'make-link at': ({ operate }, path) => operate('make-link', { path, target: 'd/file' }),
+  'make-link to': ({ operate }, path) => operate('make-link', { path: 'made', target: path }),
+  'upload in parts': (files, path) => uploadInParts(files, path),
+  'upload in parts into': (files, path) => uploadInParts(files, `${path}/x/new`),
+  pull: (files, path) => pullSomething(files, path),
+  'pull into': (files, path) => pullSomething(files, `${path}/`),
 };
+
+async function uploadInParts({ operate, service, call }: Files, path: string) {
+  const { uploadId } = await operate('begin-upload', { path, replace: true, sizeBytes: 1 });
+  await service.writeUpload(UUID, { uploadId, offset: 0 }, Readable.from([Buffer.from('x')]), call);
+  return await operate('finish-upload', { uploadId });
+}
+
+async function pullSomething({ service, call }: Files, path: string) {
+  const server = createServer((_request, response) => response.end('pulled')).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const { port } = server.address() as AddressInfo;
+  const request = { url: `http://127.0.0.1:${port}/name`, path, replace: true, sizeBytesMax: 100 };
+  try {
+    return await service.work(UUID, 'pull', request, { ...call, report() {} });
+  } finally {
+    server.close();
+  }
+}

@@ -1,13 +1,16 @@
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readdirSync } from 'node:fs';
+import { mkdirSync, readdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
+import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { makePlaces } from '../helpers/path-tricks.js';
-import { openFiles } from './files-harness.js';
+import { createFileService } from '../../agent/files/service.js';
+import { makePlaces, removePlaces } from '../helpers/path-tricks.js';
+import { openFiles, owner, UUID } from './files-harness.js';
 import { isRoot } from './harness.js';
 
 const run = (tool: string, ...words: string[]) => void execFileSync(tool, words);
+const OTHER_UUID = '22222222-2222-4222-8222-222222222222';
 const MEGABYTE = 1024 * 1024;
 const exceeded = { code: 'file.quota_exceeded' };
 const bytes = (count: number) => Buffer.alloc(count, 'x');
@@ -71,4 +74,42 @@ test.runIf(isRoot)('a full disk is file.no_space, and the old file stays', async
   await expect(operate('remove', { path: 'small', recursive: true })).rejects.toMatchObject({
     code: 'file.busy',
   });
+});
+
+test('two servers whose directories begin alike neither see nor pay for each other', async () => {
+  const places = makePlaces();
+  const other = `${places.server}-2`;
+  mkdirSync(other);
+  const uuids = { [UUID]: places.server, [OTHER_UUID]: other };
+  const service = createFileService({
+    find(uuid) {
+      const directory = uuids[uuid];
+      return directory === undefined ? null : { directory, limitBytes: 4 * MEGABYTE };
+    },
+    owner,
+    stateDirectory: join(places.root, 'state'),
+    announce() {},
+    pull: { allowedNetworks: [] },
+    log: pino({ level: 'silent' }),
+  });
+  onTestFinished(async () => {
+    await service.close();
+    removePlaces(places);
+  });
+  const call = { signal: new AbortController().signal, connection: {} };
+  const put = (uuid: string, path: string, megabytes: number) => {
+    const sizeBytes = megabytes * MEGABYTE;
+    return service.write(uuid, { path, replace: true, sizeBytes }, Readable.from([bytes(sizeBytes)]), call);
+  };
+  await put(UUID, 'a', 3);
+  await put(OTHER_UUID, 'a', 3);
+  await expect(put(UUID, 'b', 2)).rejects.toMatchObject(exceeded);
+  const usage = await service.operate(OTHER_UUID, 'usage', {}, call);
+  expect(usage.usedBytes).toBeLessThan(3.5 * MEGABYTE);
+  symlinkSync('../server-2', join(places.server, 'link'));
+  for (const path of ['../server-2/a', 'link/a', '-2/a'])
+    await expect(service.operate(UUID, 'stat', { path, followLinks: true }, call), path).rejects.toThrow();
+  await service.operate(UUID, 'remove', { path: 'a', recursive: false }, call);
+  expect(readdirSync(other)).toEqual(['a']);
+  await expect(put(OTHER_UUID, 'b', 2)).rejects.toMatchObject(exceeded);
 });

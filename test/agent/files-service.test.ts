@@ -95,7 +95,12 @@ test.each<[string, string, (files: ReturnType<typeof openFiles>) => Promise<unkn
   [
     'a directory in the way',
     'file.exists',
-    ({ operate }) => operate('make-directory', { path: 'd', parents: true }),
+    ({ operate }) => operate('make-directory', { path: 'd', parents: false }),
+  ],
+  [
+    'a file in the way of directories',
+    'file.not_directory',
+    ({ operate }) => operate('make-directory', { path: 'd/file', parents: true }),
   ],
   [
     'a file in the way of a copy',
@@ -302,7 +307,7 @@ test('a handle reads, writes, appends, survives a rename, and belongs to its con
   const stranger = { ...call, connection: {} };
   const invalid = { code: 'file.handle_invalid' };
   await expect(service.operateHandle(handle, 'stat', {}, stranger)).rejects.toMatchObject(invalid);
-  expect(await service.operateHandle(handle, 'close', {}, call)).toEqual({});
+  expect(await service.operateHandle(handle, 'close', { discard: false }, call)).toEqual({});
   await expect(service.operateHandle(handle, 'stat', {}, call)).rejects.toMatchObject(invalid);
   const appending = await open('moved', { write: true, append: true });
   await put(0, '!', appending.handle);

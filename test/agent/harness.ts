@@ -64,6 +64,7 @@ export function agentConfig(panel: Pick<FakePanel, 'url'>, dataDir: string): Age
     serverUid: SERVER_UID,
     serverGid: SERVER_UID,
     installTimeoutMinutes: 5,
+    pullAllowedNetworks: [],
     logLevel: 'silent',
   };
 }

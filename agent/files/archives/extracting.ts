@@ -1,0 +1,196 @@
+import { constants } from 'node:fs';
+import type { FileHandle } from 'node:fs/promises';
+import type { WorkOutput } from '../../../src/protocol/file-works.js';
+import { isErrorCode } from '../../atomic-file.js';
+import { FileError } from '../errors.js';
+import { parseFilePath, parsePath } from '../paths.js';
+import { type Claim, ENTRY_BYTES } from '../quota.js';
+import { openRegular } from '../regular.js';
+import type { ServerFiles } from '../server-files.js';
+import type { WorkCall, WorkRequest } from '../service.js';
+import { type Root, walkToThing } from '../walk.js';
+import { type Admitted, createAdmission } from './admission.js';
+import { createByteReader, readRange } from './bytes.js';
+import { decompress } from './compression.js';
+import { type ArchiveKind, detectKind } from './detection.js';
+import type { FoundEntry } from './entries.js';
+import { mergeInto } from './merging.js';
+import { createStaging, type Staging } from './staging.js';
+import { readTar } from './tar/reader.js';
+import { openZip } from './zip/reader.js';
+
+/** Files up to this are gathered in memory and written while the next ones are read. */
+const SMALL_MAX_BYTES = 512 * 1024;
+
+/**
+ * Unpacks beside what is there, and puts it in its place when all of it has proved to be good. Until then nothing is under
+ * any name that the server could see, and what there is of it goes again when it fails or is cancelled.
+ */
+export async function extractArchive(
+  files: ServerFiles,
+  request: WorkRequest<'extract'>,
+  call: WorkCall,
+): Promise<WorkOutput<'extract'>> {
+  const archive = await openArchive(files, request.path);
+  try {
+    const names = parsePath(request.to);
+    const base = await openBase(files.root, names);
+    try {
+      return await extractInto(base, { archive, files, call, names });
+    } finally {
+      await base.directory.close();
+    }
+  } finally {
+    await archive.close();
+  }
+}
+
+async function openArchive({ root, owner }: ServerFiles, path: string): Promise<FileHandle> {
+  const place = await walkToThing(root, parseFilePath(path), true);
+  try {
+    return await openRegular(place, constants.O_RDONLY, owner);
+  } finally {
+    await place.close();
+  }
+}
+
+interface Base {
+  directory: FileHandle;
+  /** What is yet to be made in it. */
+  missing: Buffer[];
+}
+
+/** As far as the way is there: the rest is made together with what is unpacked, so that it is not left when that fails. */
+async function openBase(root: Root, names: string[]): Promise<Base> {
+  for (let depth = names.length; ; depth -= 1) {
+    const thing = await walkToThing(root, names.slice(0, depth), true).catch((error: unknown) => {
+      if (depth > 0 && isMissing(error)) return null;
+      throw error;
+    });
+    if (thing === null) continue;
+    try {
+      if (!(await thing.stat()).isDirectory()) {
+        throw new FileError(
+          'file.not_directory',
+          `"/${names.slice(0, depth).join('/')}" is not a directory.`,
+        );
+      }
+      return { directory: thing, missing: names.slice(depth).map((name) => Buffer.from(name)) };
+    } catch (error) {
+      await thing.close();
+      throw error;
+    }
+  }
+}
+
+function isMissing(error: unknown): boolean {
+  return isErrorCode(error, 'ENOENT') || (error instanceof FileError && error.code === 'file.not_found');
+}
+
+interface Extraction {
+  archive: FileHandle;
+  files: ServerFiles;
+  call: WorkCall;
+  names: string[];
+}
+
+async function extractInto(base: Base, extraction: Extraction): Promise<WorkOutput<'extract'>> {
+  const { account, owner } = extraction.files;
+  const claim = await account.claim(base.missing.length * ENTRY_BYTES);
+  let isKept = false;
+  try {
+    const staging = await createStaging(base.directory, owner);
+    try {
+      if (base.missing.length > 0) {
+        await staging.addDirectory(base.missing, { mode: 0o755, modifiedAtMs: null });
+        claim.wrote(base.missing.length * ENTRY_BYTES);
+      }
+      const output = await unpack(staging, base.missing, claim, extraction);
+      await staging.finish();
+      extraction.call.signal.throwIfAborted();
+      // What follows takes a moment, and is not stopped half-way.
+      await mergeInto(base.directory, staging.root, account);
+      isKept = true;
+      return output;
+    } finally {
+      await staging.remove();
+    }
+  } finally {
+    claim.end(isKept);
+  }
+}
+
+async function unpack(
+  staging: Staging,
+  leading: Buffer[],
+  claim: Claim,
+  { archive, call, names }: Extraction,
+): Promise<WorkOutput<'extract'>> {
+  const { signal } = call;
+  const { size } = await archive.stat();
+  const kind = await detectKind(archive);
+  const admit = createAdmission({ depth: names.length, archiveBytes: size, isFromAnySystem: kind === 'zip' });
+  const { entries, totalBytes } = await openEntries(archive, { kind, size, signal });
+  const done = { entries: 0, bytes: 0 };
+  const report = () => call.report({ doneBytes: done.bytes, totalBytes, doneEntries: done.entries });
+  const onWritten = (bytes: number) => {
+    claim.wrote(bytes);
+    done.bytes += bytes;
+    report();
+  };
+  try {
+    for await (const entry of entries) {
+      signal.throwIfAborted();
+      const admitted = admit(entry);
+      if (admitted === null) continue;
+      await claim.grow(ENTRY_BYTES + admitted.sizeBytes);
+      claim.wrote(ENTRY_BYTES);
+      const parts = [...leading, ...admitted.parts];
+      await addTo(staging, { ...admitted, parts, original: [...leading, ...admitted.original] }, (bytes) => {
+        signal.throwIfAborted();
+        onWritten(bytes);
+      });
+      done.entries += 1;
+      report();
+    }
+  } catch (error) {
+    // What was cut off by us is not the archive's fault.
+    signal.throwIfAborted();
+    throw error;
+  }
+  return done;
+}
+
+async function openEntries(
+  archive: FileHandle,
+  { kind, size, signal }: { kind: ArchiveKind; size: number; signal: AbortSignal },
+): Promise<{ entries: AsyncGenerator<FoundEntry>; totalBytes: number | null }> {
+  if (kind === 'zip') return await openZip(archive, size, signal);
+  const content =
+    kind === 'tar' ? readRange(archive, { start: 0, end: size }) : await decompress(kind, archive, signal);
+  return { entries: readTarFrom(content), totalBytes: null };
+}
+
+/** Whoever stops reading entries stops what they are read from, and waits for it. */
+async function* readTarFrom(content: AsyncGenerator<Buffer>): AsyncGenerator<FoundEntry> {
+  try {
+    yield* readTar(createByteReader(content));
+  } finally {
+    await content.return(undefined);
+  }
+}
+
+async function addTo(staging: Staging, entry: Admitted, onWritten: (bytes: number) => void): Promise<void> {
+  const { parts, kind, content, sizeBytes } = entry;
+  if (kind === 'directory') return await staging.addDirectory(parts, entry);
+  if (kind === 'link') return staging.addLink(parts, entry.target);
+  if (kind === 'copy') return await staging.addCopy(parts, entry.original, entry, onWritten);
+  const isSmall = sizeBytes <= SMALL_MAX_BYTES;
+  await staging.addFile(parts, isSmall ? await gather(content) : content, entry, onWritten);
+}
+
+async function gather(content: AsyncIterable<Buffer>): Promise<Buffer> {
+  const pieces: Buffer[] = [];
+  for await (const piece of content) pieces.push(piece);
+  return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+}

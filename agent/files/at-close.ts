@@ -1,0 +1,149 @@
+import { type FileHandle, lstat, rename, unlink } from 'node:fs/promises';
+import { isErrorCode } from '../atomic-file.js';
+import { entryOf } from './descriptors.js';
+import { FileError } from './errors.js';
+import { identify, type PendingFile, type PendingFiles, type PendingNames, shownOf } from './pending.js';
+import { type Account, ENTRY_BYTES } from './quota.js';
+import { heldBytes } from './regular.js';
+import type { Owner } from './sandbox.js';
+import { ignoreMissing, moveWithoutReplacing, openTemporary } from './temporary.js';
+import type { Place } from './walk.js';
+
+export interface AtClose {
+  handle: FileHandle;
+  coming: Coming;
+}
+
+/** A file that comes to its name when it is closed. One of the two ends it; the handle is closed after. */
+export interface Coming {
+  /**
+   * Give it to its owner, have it with the disk, then under its name in one step. One whose name was removed goes nowhere,
+   * without an error. Rejects, with nothing of it left, when a write was refused before: the old file is worth more than a
+   * part of the new one.
+   */
+  finish(options: { isWritten: boolean }): Promise<void>;
+  discard(): Promise<void>;
+  /** Something of it could not be written. */
+  fail(error: unknown): void;
+}
+
+export interface AtCloseOptions {
+  /** Of a file that is new; another keeps its own. */
+  mode: number;
+  /** Only where there is nothing: neither now nor, by somebody else's doing, when it is closed. */
+  isExclusive: boolean;
+  owner: Owner | null;
+  account: Account;
+  pending: PendingFiles;
+  /** Called before anything is made; what it gives is called when nothing can be left over any more. */
+  beginWriting(): () => void;
+}
+
+/** @param place Its directory is closed with the file once there is one. */
+export async function openAtClose(place: Place, options: AtCloseOptions): Promise<AtClose> {
+  const { pending, owner, beginWriting } = options;
+  const endWriting = beginWriting();
+  const file = await pending
+    .inTurn((names) => begin(place, names, options))
+    .catch((error: unknown) => {
+      endWriting();
+      throw error;
+    });
+  let failure: unknown = null;
+
+  async function end(work: (names: PendingNames) => Promise<void>): Promise<void> {
+    try {
+      await pending.inTurn(async (names) => {
+        if (file.isNamed) await work(names);
+      });
+    } finally {
+      await file.parent.close();
+      endWriting();
+    }
+  }
+  const discard = () => end((names) => names.removeName(file));
+
+  return {
+    handle: file.handle,
+    coming: {
+      discard,
+      fail(error) {
+        failure ??= error;
+      },
+      async finish({ isWritten }) {
+        try {
+          if (failure !== null) throw failure;
+          if (file.isNamed) await settle(file.handle, { owner, isWritten });
+        } catch (error) {
+          await discard();
+          throw error;
+        }
+        await end((names) => put(file, names));
+      },
+    },
+  };
+}
+
+async function begin(
+  { parent, name }: Place,
+  names: PendingNames,
+  { mode, isExclusive, account }: AtCloseOptions,
+): Promise<PendingFile> {
+  const directory = await identify(parent);
+  const shown = shownOf(names.in(directory, name));
+  const before = await (shown?.handle.stat() ?? lstat(entryOf(parent, name)).catch(ignoreMissing));
+  if (before && isExclusive) throw new FileError('file.exists', 'There is a file of this name already.');
+  if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
+  const claim = await account.claim(ENTRY_BYTES);
+  try {
+    const temporary = await makeTemporary(parent, before?.isFile() ? before.mode : mode);
+    claim.wrote(ENTRY_BYTES);
+    const state = { isNamed: true, isShown: true, mayReplace: !isExclusive };
+    const file = { parent, directory, name, ...temporary, account, ...state };
+    names.add(file);
+    return file;
+  } finally {
+    claim.end(true);
+  }
+}
+
+async function makeTemporary(parent: FileHandle, mode: number) {
+  const { handle, name: temporaryName } = await openTemporary(parent);
+  try {
+    await handle.chmod(mode & 0o777);
+    return { handle, temporaryName };
+  } catch (error) {
+    await handle.close();
+    await unlink(entryOf(parent, temporaryName)).catch(ignoreMissing);
+    throw error;
+  }
+}
+
+/** Without the second, some file systems have an empty file there when the power fails after the rename. */
+async function settle(
+  handle: FileHandle,
+  { owner, isWritten }: { owner: Owner | null; isWritten: boolean },
+): Promise<void> {
+  if (owner !== null) await handle.chown(owner.uid, owner.gid);
+  if (isWritten) await handle.sync();
+}
+
+async function put(file: PendingFile, names: PendingNames): Promise<void> {
+  try {
+    const [from, to] = [{ ...file, name: file.temporaryName }, file];
+    const before = await lstat(entryOf(to.parent, to.name)).catch(ignoreMissing);
+    if (file.mayReplace) await rename(entryOf(from.parent, from.name), entryOf(to.parent, to.name));
+    else await moveWithoutReplacing(from, to);
+    if (before) file.account.credit(heldBytes(before));
+  } catch (error) {
+    await names.removeName(file);
+    if (!isErrorCode(error, 'ENOENT')) throw error;
+    const sentence = 'Somebody has removed what was being written, or its directory: write it again.';
+    throw new FileError('file.not_found', sentence, { cause: error });
+  }
+  for (const other of names.in(file.directory, file.name)) {
+    if (other === file) break;
+    other.isShown = false;
+  }
+  names.delete(file);
+}

@@ -1,0 +1,60 @@
+import { type FileHandle, lstat } from 'node:fs/promises';
+import { type FileEntry, WAITING_PREFIX } from '../../src/protocol/data-plane.js';
+import { toListedEntry } from './entry.js';
+import type { PendingFiles } from './pending.js';
+import { lookAt, type Shown, shownIn } from './shown.js';
+import { together } from './together.js';
+
+const AT_ONCE = 64;
+
+interface Page {
+  after: string | undefined;
+  limit: number;
+  pending: PendingFiles;
+  signal: AbortSignal;
+}
+
+/**
+ * One page of a directory, sorted by name, with memory for two pages however much there is. A directory that changes
+ * meanwhile gives what stays in it exactly once.
+ */
+export async function listDirectory(
+  directory: FileHandle,
+  page: Page,
+): Promise<{ entries: FileEntry[]; next: string | null }> {
+  const { names, hasMore } = await smallestNames(directory, page);
+  const entries: FileEntry[] = [];
+  for (let index = 0; index < names.length; index += AT_ONCE) {
+    page.signal.throwIfAborted();
+    const found = names.slice(index, index + AT_ONCE).map(async ({ shown }) => {
+      const status = await lookAt(directory, shown, (at) => lstat(at));
+      return status === null ? null : toListedEntry(shown.name, status);
+    });
+    for (const entry of await together(found)) if (entry !== null) entries.push(entry);
+  }
+  return { entries, next: hasMore ? (names.at(-1)?.text ?? null) : null };
+}
+
+interface Name {
+  text: string;
+  shown: Shown;
+}
+
+async function smallestNames(directory: FileHandle, { after, limit, pending, signal }: Page) {
+  let names: Name[] = [];
+  let hasMore = false;
+  function keepSmallest() {
+    names.sort((one, other) => (one.text < other.text ? -1 : Number(one.text > other.text)));
+    hasMore ||= names.length > limit;
+    names = names.slice(0, limit);
+  }
+  for await (const shown of shownIn(directory, pending, { withWaiting: after === WAITING_PREFIX })) {
+    signal.throwIfAborted();
+    const text = shown.name.toString();
+    if (after !== undefined && text <= after) continue;
+    names.push({ text, shown });
+    if (names.length >= 2 * limit) keepSmallest();
+  }
+  keepSmallest();
+  return { names, hasMore };
+}

@@ -1,0 +1,180 @@
+import { isUtf8 } from 'node:buffer';
+import { type FileHandle, lstat, opendir } from 'node:fs/promises';
+import type { FileOutput } from '../../src/protocol/data-plane.js';
+import { isErrorCode } from '../atomic-file.js';
+import { entryOf, openDirectory, pathOf } from './descriptors.js';
+import { toListedEntry } from './entry.js';
+import { toNameFilter } from './name-pattern.js';
+import { isOwnName } from './own-names.js';
+import { DEPTH_MAX, parsePath } from './paths.js';
+import type { PendingFiles } from './pending.js';
+import type { ServerFiles } from './server-files.js';
+import type { FileCall, FileRequest } from './service.js';
+import { lookAt, type Shown } from './shown.js';
+import { createSortedRuns, type SortedRuns } from './sorted-runs.js';
+import { walkToThing } from './walk.js';
+
+const ENTRIES_MAX = 200_000;
+const TIME_MAX_MS = 5000;
+/** Node takes any encoding here, but its types know only those of text. */
+const READ_AS_BYTES = { encoding: 'buffer' as BufferEncoding, bufferSize: 256 };
+
+interface Search {
+  isWanted(name: string): boolean;
+  limit: number;
+  deadlineMs: number;
+  signal: AbortSignal;
+  pending: PendingFiles;
+  /** How many names have been looked at. */
+  seen: number;
+  matches: FileOutput<'search'>['matches'];
+  /** At a limit: nothing more is looked at. */
+  isOver: boolean;
+  /** Nothing was left out. */
+  isComplete: boolean;
+}
+
+/** Below the path, links never followed, in the order of names: a directory, what is in it, the next. */
+export async function searchFiles(
+  { root, pending }: ServerFiles,
+  { path, text, limit }: FileRequest<'search'>,
+  { signal }: FileCall,
+): Promise<FileOutput<'search'>> {
+  const names = parsePath(path);
+  const search: Search = {
+    ...{ limit, signal, pending },
+    isWanted: toNameFilter(text),
+    deadlineMs: performance.now() + TIME_MAX_MS,
+    seen: 0,
+    matches: [],
+    isOver: false,
+    isComplete: true,
+  };
+  const thing = await walkToThing(root, names, true);
+  try {
+    const directory = await openDirectory(`${pathOf(thing)}/.`);
+    try {
+      await searchDirectory(directory, names.map((name) => `/${name}`).join(''), search);
+    } finally {
+      await directory.close();
+    }
+  } finally {
+    await thing.close();
+  }
+  return { matches: search.matches, isComplete: search.isComplete && !search.isOver };
+}
+
+async function searchDirectory(
+  directory: FileHandle,
+  path: string,
+  search: Search,
+  depth = 0,
+): Promise<void> {
+  for (const found of (await findIn(directory, search)).inOrder()) {
+    search.signal.throwIfAborted();
+    if (search.matches.length >= search.limit) {
+      search.isOver = true;
+      return;
+    }
+    const at = `${path}/${found.text}`;
+    if (found.isWanted) {
+      const shown = shownOf(found);
+      const status = await lookAt(directory, shown, (entry) => lstat(entry));
+      if (status !== null) search.matches.push({ ...toListedEntry(shown.name, status), path: at });
+    }
+    if (found.isDirectory && !isOver(search)) await enter(directory, found, { path: at, search, depth });
+  }
+}
+
+async function enter(
+  parent: FileHandle,
+  { text }: Found,
+  { path, search, depth }: { path: string; search: Search; depth: number },
+): Promise<void> {
+  const directory = depth < DEPTH_MAX ? await openIfThere(entryOf(parent, text)) : 'closed';
+  if (directory === 'gone') return;
+  if (directory === 'closed') {
+    search.isComplete = false;
+    return;
+  }
+  try {
+    await searchDirectory(directory, path, search, depth + 1);
+  } finally {
+    await directory.close();
+  }
+}
+
+/** `closed` to this agent, unlike what is no directory any more. */
+async function openIfThere(at: Buffer): Promise<FileHandle | 'gone' | 'closed'> {
+  try {
+    return await openDirectory(at);
+  } catch (error) {
+    if (['ENOENT', 'ENOTDIR', 'ELOOP'].some((code) => isErrorCode(error, code))) return 'gone';
+    if (isErrorCode(error, 'EACCES') || isErrorCode(error, 'EPERM')) return 'closed';
+    throw error;
+  }
+}
+
+interface Found {
+  text: string;
+  /** Only where the text does not say it all: a hundred thousand of them would keep the collector of garbage busy. */
+  shown: Shown | null;
+  isWanted: boolean;
+  isDirectory: boolean;
+}
+
+function shownOf({ text, shown }: Found): Shown {
+  const name = Buffer.from(text);
+  return shown ?? { name, entry: name };
+}
+
+/** Only what is wanted, and directories: most names are forgotten at once. */
+async function findIn(directory: FileHandle, search: Search): Promise<SortedRuns<Found>> {
+  const found = createSortedRuns<Found>((one, other) => one.text < other.text);
+  for await (const entry of entriesIn(directory, search.pending)) {
+    search.signal.throwIfAborted();
+    if (isOver(search)) break;
+    search.seen += 1;
+    const isWanted = search.isWanted(entry.text);
+    if (isWanted || entry.isDirectory) found.add({ ...entry, isWanted });
+  }
+  return found;
+}
+
+function isOver(search: Search): boolean {
+  search.isOver ||= search.seen >= ENTRIES_MAX || performance.now() > search.deadlineMs;
+  return search.isOver;
+}
+
+/** As users know them. A directory whose name is not text cannot be named in a path. */
+async function* entriesIn(
+  directory: FileHandle,
+  pending: PendingFiles,
+): AsyncGenerator<Omit<Found, 'isWanted'>> {
+  const coming = await pending.namesIn(directory);
+  for (const [text, temporaryName] of coming) {
+    const shown = { name: Buffer.from(text), entry: Buffer.from(temporaryName) };
+    yield { text, shown, isDirectory: false };
+  }
+  for await (const entry of await opendir(pathOf(directory), READ_AS_BYTES)) {
+    const name = Buffer.isBuffer(entry.name) ? entry.name : Buffer.from(entry.name);
+    const text = name.toString();
+    if (isOwnName(text) || coming.has(text)) continue;
+    if (!isUtf8(name)) yield { text, shown: { name, entry: name }, isDirectory: false };
+    else {
+      const isDirectory = entry.isDirectory() || (await isHiddenDirectory(directory, name, entry));
+      yield { text, shown: null, isDirectory };
+    }
+  }
+}
+
+/** Some file systems tell what a name is of only to who looks. */
+async function isHiddenDirectory(
+  directory: FileHandle,
+  name: Buffer,
+  entry: { isFile(): boolean; isSymbolicLink(): boolean },
+): Promise<boolean> {
+  if (entry.isFile() || entry.isSymbolicLink()) return false;
+  const status = await lstat(entryOf(directory, name)).catch(() => null);
+  return status?.isDirectory() ?? false;
+}

@@ -1,0 +1,91 @@
+import { createHash } from 'node:crypto';
+import { type FileHandle, lstat, rename } from 'node:fs/promises';
+import type { FileEntry } from '../../../src/protocol/data-plane.js';
+import { isErrorCode } from '../../atomic-file.js';
+import { entryOf } from '../descriptors.js';
+import { toEntry } from '../entry.js';
+import { FileError } from '../errors.js';
+import { makeIfMissing } from '../making.js';
+import { parseFilePath } from '../paths.js';
+import { heldBytes } from '../regular.js';
+import type { FileCall } from '../service.js';
+import { lookAtTarget } from '../target.js';
+import { moveWithoutReplacing } from '../temporary.js';
+import { type Place, walkToParent, withPlace } from '../walk.js';
+import type { UploadBytes } from './bytes.js';
+import { drop, type HeldUpload, holding, receivedIn, type UploadStore } from './store.js';
+import type { UploadName } from './turns.js';
+
+const FILE_MODE = 0o644;
+const CHUNK_BYTES = 1024 * 1024;
+
+export async function finishUpload(
+  store: UploadStore,
+  { sha256, ...name }: UploadName & { sha256?: string | undefined },
+  call: FileCall,
+): Promise<FileEntry> {
+  return await holding(store, name, call, async (held) => {
+    const { files, note, bytes, signal } = held;
+    const missingBytes = note.sizeBytes - (await receivedIn(bytes.file, note));
+    if (missingBytes > 0) {
+      throw new FileError('upload.incomplete', `${missingBytes} bytes have not been sent yet.`);
+    }
+    if (sha256 !== undefined && (await checksumOf(bytes.file, signal)) !== sha256) {
+      // Nobody can tell which of its bytes are wrong, and none can be sent again: it would only take up room.
+      await drop(files, store.notes, name);
+      throw new FileError('upload.checksum_mismatch', 'What has arrived is not what was sent: begin anew.');
+    }
+    const entry = await putInPlace(held);
+    await store.notes.remove(name.serverUuid, name.uploadId);
+    return entry;
+  });
+}
+
+/** In lower-case hexadecimal digits. */
+async function checksumOf(file: FileHandle, signal: AbortSignal): Promise<string> {
+  const hash = createHash('sha256');
+  const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
+  for (let position = 0; ; ) {
+    signal.throwIfAborted();
+    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+    if (bytesRead === 0) return hash.digest('hex');
+    hash.update(chunk.subarray(0, bytesRead));
+    position += bytesRead;
+  }
+}
+
+/**
+ * In one step, with the directories on the way: under its name there is what was there before, or all of the upload. After
+ * an error the upload is still there, and can be finished once what is in the way is gone.
+ */
+async function putInPlace({ files, note, bytes, signal }: HeldUpload): Promise<FileEntry> {
+  const target = walkToParent(files.root, parseFilePath(note.path), (parent, name) =>
+    makeIfMissing(parent, name, files),
+  );
+  return await withPlace(target, async (place) => {
+    const before = await lookAtTarget(place, { ...files, ...note });
+    const { file } = bytes;
+    if (files.owner !== null) await file.chown(files.owner.uid, files.owner.gid);
+    await file.chmod((before?.isFile() ? before.mode : FILE_MODE) & 0o777);
+    await file.sync();
+    signal.throwIfAborted();
+    await move(bytes, place, note.replace);
+    const { ino } = await lstat(entryOf(place.parent, place.name), { bigint: true });
+    if (`${ino}` !== note.inode) {
+      throw new FileError('file.busy', 'Something else has been put there meanwhile: upload the file again.');
+    }
+    if (before !== null) files.account.credit(heldBytes(before));
+    return toEntry(place.name, await file.stat());
+  });
+}
+
+async function move(from: UploadBytes, to: Place, replace: boolean): Promise<void> {
+  try {
+    if (!replace) return await moveWithoutReplacing(from, to);
+    await rename(entryOf(from.parent, from.name), entryOf(to.parent, to.name));
+  } catch (error) {
+    if (!isErrorCode(error, 'EXDEV')) throw error;
+    const sentence = 'This directory is on another disk of the node: upload the file in one piece.';
+    throw new FileError('file.failed', sentence, { cause: error });
+  }
+}
