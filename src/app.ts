@@ -4,6 +4,7 @@ import { type FastifyInstance, fastify, LogController } from 'fastify';
 import { validatorCompiler } from 'fastify-type-provider-zod';
 import type { Context } from './context.js';
 import { authenticateRequests } from './http/auth.js';
+import { limitBodyTime } from './http/deadlines.js';
 import { answerBrokenRequest, handleErrors, sendError } from './http/errors.js';
 import { documentRoutes } from './http/openapi.js';
 import { limitRequests } from './http/rate-limit.js';
@@ -37,11 +38,14 @@ const BODY_MAX_BYTES = 1024 * 1024;
 const PARAMETER_MAX_LENGTH = 512;
 const IDLE_CONNECTION_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
-/** For a request to arrive completely: a large upload over a slow line takes its time. */
+/** For a request to arrive completely: a large upload over a slow line takes its time. Others have less: `limitBodyTime`. */
 const REQUEST_TIMEOUT_MS = 3_600_000;
 
 /** The panel's HTTP door, complete but not listening. */
-export async function buildApp(context: Context): Promise<FastifyInstance> {
+export async function buildApp(
+  context: Context,
+  { bodyTimeoutMs }: { bodyTimeoutMs?: number } = {},
+): Promise<FastifyInstance> {
   const { config, database } = context;
   const app: FastifyInstance = fastify({
     loggerInstance: context.log,
@@ -63,6 +67,7 @@ export async function buildApp(context: Context): Promise<FastifyInstance> {
   handleErrors(app);
   logRequests(app);
   refuseWhileStopping(app);
+  limitBodyTime(app, bodyTimeoutMs);
   await secureRequests(app, { corsOrigins: config.CORS_ORIGINS });
   await limitRequests(app, { config, auth: context.auth });
   await documentRoutes(app, { version: readVersion(), publicUrl: config.PUBLIC_URL });

@@ -56,6 +56,7 @@ const Environment = z.object({
   AUTH_RATE_LIMIT_PER_MINUTE: RateLimit.default(10),
   HEALTH_RATE_LIMIT_PER_MINUTE: RateLimit.default(1000),
   FILE_UPLOAD_MAX_MB: z.coerce.number().int().min(1).max(1_000_000).default(100),
+  FILE_PULL_MAX_MB: z.coerce.number().int().min(1).max(1_000_000).default(4096),
   HEARTBEAT_INTERVAL_MS: z.coerce.number().int().min(100).max(300_000).default(30_000),
 });
 

@@ -79,7 +79,10 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     pool: database.pool,
     access,
     plane: filePlane,
+    bus,
+    log,
     uploadMaxBytes: config.FILE_UPLOAD_MAX_MB * 1024 * 1024,
+    pullMaxBytes: config.FILE_PULL_MAX_MB * 1024 * 1024,
   });
   const members = createMembers({ prisma: database.prisma, access, bus });
 
@@ -111,6 +114,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     databases,
     /** Finish what is under way; the database is still there. */
     async close(): Promise<void> {
+      await files.close();
       await databases.close();
       await serverConsole.close();
       await metrics.close();

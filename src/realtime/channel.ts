@@ -16,7 +16,8 @@ const ROUND_MAX_BYTES = 1024 * 1024;
 export interface Subscriber {
   readonly serverId: string;
   readonly outlet: Outlet;
-  readonly events: ReadonlySet<ClientEvent>;
+  /** Fewer when the client may not watch some any more. */
+  events: ReadonlySet<ClientEvent>;
   /** The next console line it needs, while it is not live. */
   nextSeq: number;
   /** `live` gets console lines as they come; `behind` catches up first; `ahead` has some of those to come already. */

@@ -4,7 +4,7 @@ import type { Pool } from 'pg';
 export interface NeededRight {
   userId: string;
   serverId: string;
-  permission: 'server.read' | 'server.logs.read';
+  permission: 'server.read' | 'server.logs.read' | 'file.read';
 }
 
 /** Looked up by one statement; it takes some 50 ms. */
@@ -13,7 +13,9 @@ const LOOKED_UP_MAX = 10_000;
 const FIND = `
   SELECT DISTINCT needed."userId"
   FROM unnest($1::text[], $2::text[], $3::text[]) AS needed("userId", "serverId", "permission")
-    CROSS JOIN LATERAL (SELECT ARRAY[needed."permission", 'server.*', '*'] AS "wanted") AS any_of
+    CROSS JOIN LATERAL (
+      SELECT ARRAY[needed."permission", split_part(needed."permission", '.', 1) || '.*', '*'] AS "wanted"
+    ) AS any_of
   WHERE NOT EXISTS (
     SELECT FROM "Server" s
     WHERE s."id" = needed."serverId" AND (

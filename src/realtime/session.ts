@@ -11,7 +11,7 @@ import { attachInbox } from './inbox.js';
 import type { NeededRight } from './lost-rights.js';
 import type { Outlet } from './outlet.js';
 import { parseMessage } from './parse.js';
-import { findViewable } from './rights.js';
+import { EVENT_RIGHTS, findStillViewable, findViewable } from './rights.js';
 import type { Subscriptions } from './subscriptions.js';
 
 const SUBSCRIPTIONS_MAX = 500;
@@ -145,10 +145,17 @@ export function openSession(options: SessionOptions): Session {
     await recheckServer(serverId, subscriber);
   }
 
-  async function recheckServer(serverId: string, { events }: Subscriber): Promise<void> {
+  async function recheckServer(serverId: string, subscriber: Subscriber): Promise<void> {
     if (!identity) return;
+    const events = [...subscriber.events];
     try {
-      await findViewable(context.access, identity.actor, { serverId, events: [...events] });
+      const viewable = await findStillViewable(context.access, identity.actor, { serverId, events });
+      const lost = events.filter((event) => !viewable.events.includes(event));
+      if (lost.length === 0) return;
+      // Files are a matter of their own: whoever may not read them any more may go on with the rest.
+      if (lost.some((event) => event !== 'file_task')) throw new AppError('permission.denied');
+      subscriber.events = new Set(viewable.events);
+      tell(new AppError('permission.denied', `You are no longer told of ${lost.join(', ')}.`), serverId);
     } catch (error) {
       if (!(error instanceof AppError)) throw error;
       drop(serverId, error.code);
@@ -193,10 +200,10 @@ export function openSession(options: SessionOptions): Session {
   function neededRights(): NeededRight[] {
     const userId = identity?.actor.userId;
     if (userId === undefined) return [];
-    return [...watched.values()].flatMap(({ serverId, events }): NeededRight[] => [
-      { userId, serverId, permission: 'server.read' },
-      ...(events.has('server_log') ? [{ userId, serverId, permission: 'server.logs.read' } as const] : []),
-    ]);
+    return [...watched.values()].flatMap(({ serverId, events }) => {
+      const permissions = new Set([...events].flatMap((event) => EVENT_RIGHTS[event]));
+      return [...permissions].map((permission) => ({ userId, serverId, permission }));
+    });
   }
 
   return {

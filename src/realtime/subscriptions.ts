@@ -43,10 +43,16 @@ export function createSubscriptions(options: {
   bus.on('console.lines', (lines) => channels.get(lines.serverId)?.publishLines(lines));
   bus.on('console.gap', (gap) => channels.get(gap.serverId)?.publishGap(gap));
   bus.on('server.stateChanged', ({ nodeId: _, ...change }) => {
-    publishNewest('server_state_update', { type: 'server_state_update', ...change });
+    const message = { type: 'server_state_update', ...change } as const;
+    publishNewest('server_state_update', message, message.type);
   });
   bus.on('server.installProgressed', (progress) => {
-    publishNewest('server_state_update', { type: 'install_progress', ...progress });
+    const message = { type: 'install_progress', ...progress } as const;
+    publishNewest('server_state_update', message, message.type);
+  });
+  bus.on('server.fileTaskChanged', (task) => {
+    const { serverId, taskId } = task;
+    publishNewest('file_task', { type: 'file_task', serverId, task }, `file_task ${taskId}`);
   });
   bus.on('server.statsReported', (stats) => {
     const channel = channels.get(stats.serverId);
@@ -58,17 +64,21 @@ export function createSubscriptions(options: {
     }
   });
 
-  /** After the console lines that came before; a slow client gets the newest when it can take it. */
+  /** After the console lines that came before; a slow client gets the newest of each key when it can take it. */
   function publishNewest(
     event: ClientEvent,
-    message: Extract<PanelToClientMessage, { type: 'server_state_update' | 'install_progress' }>,
+    message: Extract<
+      PanelToClientMessage,
+      { type: 'server_state_update' | 'install_progress' | 'file_task' }
+    >,
+    key: string,
   ): void {
     const channel = channels.get(message.serverId);
     if (!channel) return;
     channel.flush();
     const frame = encode(message);
     for (const { events, outlet } of channel.members) {
-      if (events.has(event)) outlet.sendNewest(`${message.type} ${message.serverId}`, frame);
+      if (events.has(event)) outlet.sendNewest(`${key} ${message.serverId}`, frame);
     }
   }
 

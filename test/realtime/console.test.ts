@@ -250,6 +250,7 @@ test('states, statistics and the progress of an installation reach those who ask
     'server_log',
     'server_state_update',
     'resource_stats',
+    'file_task',
   ]);
   await logsOnly.subscribe(server.id, { events: ['server_log'] });
   const usage = { cpu: 12.5, memoryMb: 100, networkSent: 1, networkReceived: 2 };

@@ -5,6 +5,7 @@ import { AppError } from '../../lib/errors.js';
 import type { FileEntry } from '../../protocol/data-plane.js';
 import { normalisePath } from './paths.js';
 import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
+import type { Hold, Watch } from './watch.js';
 
 /** Bytes of a file. */
 export interface FilePart {
@@ -22,7 +23,8 @@ export interface DownloadOptions {
 export interface Downloads {
   /**
    * The file that a path leads to, and the part of it that `choose` wants once it knows the file; null where it wants
-   * none. The bytes are of the file as it was told to `choose`, and they end with an error unless all of them came.
+   * none. The bytes are of the file as it was told to `choose`, and they end with an error unless all of them came, also
+   * when the actor loses his right meanwhile.
    */
   download(actor: Actor, serverId: string, request: DownloadOptions): Promise<Readable | null>;
 }
@@ -30,7 +32,12 @@ export interface Downloads {
 /** A file that changes between two looks is looked at again so often. */
 const ATTEMPTS_MAX = 5;
 
-export function createDownloads({ targets, plane }: { targets: FileTargets; plane: FilePlane }): Downloads {
+export function createDownloads(options: {
+  targets: FileTargets;
+  plane: FilePlane;
+  watch: Watch;
+}): Downloads {
+  const { targets, plane, watch } = options;
   return {
     async download(actor, serverId, { path: given, choose, signal }) {
       const { server, operate } = await targets.toRead(actor, serverId);
@@ -45,7 +52,7 @@ export function createDownloads({ targets, plane }: { targets: FileTargets; plan
           .download(server.nodeId, server.uuid, { path, ...part }, { signal })
           .catch(throwAsUsersSeeIt);
         if (opened.sizeBytes === entry.sizeBytes && opened.modifiedAtMs === entry.modifiedAtMs) {
-          return allOf(body, part.length);
+          return allOf(body, part.length, watch.hold({ actor, server, rights: ['file.read'] }));
         }
         body.destroy();
       }
@@ -55,7 +62,7 @@ export function createDownloads({ targets, plane }: { targets: FileTargets; plan
 }
 
 /** An answer that announced so many bytes must not look complete with fewer. */
-function allOf(body: Readable, length: number): Readable {
+function allOf(body: Readable, length: number, hold: Hold): Readable {
   let bytes = 0;
   const checked = new Transform({
     transform(chunk: Buffer, _encoding, done) {
@@ -66,6 +73,13 @@ function allOf(body: Readable, length: number): Readable {
       done(bytes === length ? null : new AppError('file.busy', 'The file changed while it was read.'));
     },
   });
+  hold.signal.addEventListener('abort', () => checked.destroy(toError(hold.signal.reason)));
+  // Not at its end, which comes before a slow client has taken the last of it.
+  checked.once('close', hold.release);
   // Whatever happens to either happens to the other; whoever reads is told.
   return pipeline(body, checked, () => {});
+}
+
+function toError(reason: unknown): Error {
+  return reason instanceof Error ? reason : new Error('The download was ended.', { cause: reason });
 }

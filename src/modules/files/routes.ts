@@ -1,6 +1,8 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { ServerParams, Success } from '../../lib/schemas.js';
 import { downloadRoutes } from './download-routes.js';
+import { allowSilence } from './hang-up.js';
+import { partRoutes } from './part-routes.js';
 import {
   CONTENT_MAX_LENGTH,
   CopyFileBody,
@@ -13,9 +15,12 @@ import {
   PathQuery,
   PermissionsBody,
   RenameFileBody,
+  SearchQuery,
+  SearchResponse,
   WriteFileBody,
 } from './schemas.js';
 import type { Files } from './service.js';
+import { taskRoutes } from './task-routes.js';
 import { uploadRoutes } from './upload-routes.js';
 
 const tags = ['Files'];
@@ -25,6 +30,8 @@ const CONTENT_BODY_MAX_BYTES = 4 * CONTENT_MAX_LENGTH + 64 * 1024;
 export const fileRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
   await app.register(downloadRoutes, { files });
   await app.register(uploadRoutes, { files });
+  await app.register(partRoutes, { files });
+  await app.register(taskRoutes, { files });
 
   app.get(
     '/:serverId/files',
@@ -56,7 +63,8 @@ export const fileRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
         response: { 200: MessageResponse },
       },
     },
-    async ({ actor, params, query }) => {
+    async ({ actor, params, query }, reply) => {
+      allowSilence(reply);
       await files.remove(actor, params.serverId, query.path);
       return { success: true as const, message: 'File deleted successfully' };
     },
@@ -77,6 +85,26 @@ export const fileRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
     async ({ actor, params, query }) => ({
       success: true as const,
       data: await files.stat(actor, params.serverId, query.path),
+    }),
+  );
+
+  app.get(
+    '/:serverId/files/search',
+    {
+      config: { access: 'file.read' },
+      schema: {
+        tags,
+        summary: 'Search files and directories by their names',
+        description:
+          'Finds names that have the text in them or, where it has `*` or `?`, are of that pattern. Links are not followed.',
+        params: ServerParams,
+        querystring: SearchQuery,
+        response: { 200: SearchResponse },
+      },
+    },
+    async ({ actor, params, query }) => ({
+      success: true as const,
+      ...(await files.search(actor, params.serverId, query)),
     }),
   );
 
@@ -149,10 +177,10 @@ export const fileRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
         response: { 200: CopyResponse },
       },
     },
-    async ({ actor, params, body }) => ({
-      success: true as const,
-      data: await files.copy(actor, params.serverId, body),
-    }),
+    async ({ actor, params, body }, reply) => {
+      allowSilence(reply);
+      return { success: true as const, data: await files.copy(actor, params.serverId, body) };
+    },
   );
 
   app.post(

@@ -1,5 +1,6 @@
 import { z } from 'zod';
-import { Success, success } from '../../lib/schemas.js';
+import { queryInteger, Success, success } from '../../lib/schemas.js';
+import { SEARCH_MAX } from '../../protocol/data-plane.js';
 
 const PATH_MAX_LENGTH = 4096;
 const NAME_MAX_LENGTH = 255;
@@ -7,7 +8,7 @@ const NAME_MAX_LENGTH = 255;
 export const CONTENT_MAX_LENGTH = 2 * 1024 * 1024;
 
 /** From the server's directory: `/plugins/config.yml`. */
-const Path = z.string().min(1).max(PATH_MAX_LENGTH);
+export const Path = z.string().min(1).max(PATH_MAX_LENGTH);
 
 export const DirectoryQuery = z.object({
   path: Path.default('/'),
@@ -32,6 +33,27 @@ export const FileView = z.object({
   modified: z.iso.datetime(),
 });
 export type FileView = z.output<typeof FileView>;
+
+const SEARCH_DEFAULT = 100;
+
+export const SearchQuery = z.object({
+  path: Path.default('/'),
+  /** A part of the name, or with `*` and `?` a pattern for all of it. */
+  text: z.string().min(1).max(NAME_MAX_LENGTH),
+  limit: queryInteger({ min: 1, max: SEARCH_MAX }).default(SEARCH_DEFAULT),
+});
+export type SearchQuery = z.output<typeof SearchQuery>;
+
+/** A file that was found, and where. */
+export const FoundFile = z.object({ path: z.string(), ...FileView.shape });
+export type FoundFile = z.output<typeof FoundFile>;
+
+export const SearchResponse = z.object({
+  success: z.literal(true),
+  data: z.array(FoundFile),
+  /** False: there may be more, the search ended at its limit of matches or of time. */
+  isComplete: z.boolean(),
+});
 
 export const FilesResponse = z.object({
   success: z.literal(true),

@@ -1,39 +1,58 @@
 import { Readable } from 'node:stream';
 import type { Pool } from 'pg';
+import type { Bus } from '../../events.js';
 import type { FilePlane } from '../../gateway/files.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
+import type { Log } from '../../lib/log.js';
 import { type FileEntry, LIST_MAX } from '../../protocol/data-plane.js';
 import type { ServerAccess } from '../servers/access.js';
+import { type Archives, createArchives } from './archives.js';
 import { createFileAudit } from './audit.js';
 import { createDownloads, type Downloads } from './downloads.js';
+import { createPartUploads, type PartUploads } from './part-uploads.js';
 import { normaliseChangedPath, normalisePath } from './paths.js';
+import { createPulls, type Pulls } from './pulls.js';
 import type {
   CopyFileBody,
   CreateFileBody,
   DirectoryQuery,
   FileView,
+  FoundFile,
   PermissionsBody,
   RenameFileBody,
+  SearchQuery,
   WriteFileBody,
 } from './schemas.js';
 import { createFileTargets, type FileTarget, throwAsUsersSeeIt } from './targets.js';
+import { createTasks, type Tasks } from './tasks.js';
 import { createUploads, type Uploads } from './uploads.js';
 import { fileView } from './views.js';
+import { createWatch } from './watch.js';
 
 export interface FilesOptions {
   pool: Pool;
   access: Pick<ServerAccess, 'authorise'>;
   plane: FilePlane;
-  /** Of one uploaded file. */
+  bus: Bus;
+  log: Log;
+  /** Of one uploaded file, or one part of it. */
   uploadMaxBytes: number;
+  /** Of a file that a node fetches. */
+  pullMaxBytes: number;
 }
 
 /** The files of a server on whatever node it is. Paths are relative to its directory. */
-export interface Files extends Uploads, Downloads {
+export interface Files extends Uploads, PartUploads, Downloads, Archives, Pulls, Omit<Tasks, 'start'> {
   /** Sorted by name; `next` is there when these are not all. */
   list(actor: Actor, serverId: string, query: DirectoryQuery): Promise<{ data: FileView[]; next?: string }>;
   stat(actor: Actor, serverId: string, path: string): Promise<FileView>;
+  /** Everything below a directory whose name has the text in it, or is of that pattern. */
+  search(
+    actor: Actor,
+    serverId: string,
+    query: SearchQuery,
+  ): Promise<{ data: FoundFile[]; isComplete: boolean }>;
   /** Throws `file.exists` when there is something under the name. */
   create(actor: Actor, serverId: string, body: CreateFileBody): Promise<FileView>;
   /** Puts the content in the place of what is in the file, in one step. */
@@ -43,11 +62,16 @@ export interface Files extends Uploads, Downloads {
   setPermissions(actor: Actor, serverId: string, body: PermissionsBody): Promise<FileView>;
   /** Directories with everything in them. */
   remove(actor: Actor, serverId: string, path: string): Promise<void>;
+  /** Cancels what takes long, and waits for what is being looked up. */
+  close(): Promise<void>;
 }
 
-export function createFiles({ pool, access, plane, uploadMaxBytes }: FilesOptions): Files {
+export function createFiles(options: FilesOptions): Files {
+  const { pool, access, plane, bus, log, uploadMaxBytes, pullMaxBytes } = options;
   const targets = createFileTargets({ access, plane });
   const record = createFileAudit(pool);
+  const watch = createWatch({ pool, bus, log });
+  const { start, ...tasks } = createTasks({ targets, watch, bus, log, record });
 
   async function put(target: FileTarget, file: { path: string; content: string; replace: boolean }) {
     const { server } = target;
@@ -64,8 +88,12 @@ export function createFiles({ pool, access, plane, uploadMaxBytes }: FilesOption
   }
 
   return {
-    ...createUploads({ targets, plane, record, uploadMaxBytes }),
-    ...createDownloads({ targets, plane }),
+    ...createUploads({ targets, plane, watch, record, uploadMaxBytes }),
+    ...createPartUploads({ targets, plane, watch, record, partMaxBytes: uploadMaxBytes }),
+    ...createDownloads({ targets, plane, watch }),
+    ...createArchives({ targets, start, record }),
+    ...createPulls({ targets, start, record, pullMaxBytes }),
+    ...tasks,
 
     async list(actor, serverId, { path, after }) {
       const { operate } = await targets.toRead(actor, serverId);
@@ -77,6 +105,13 @@ export function createFiles({ pool, access, plane, uploadMaxBytes }: FilesOption
     async stat(actor, serverId, path) {
       const { operate } = await targets.toRead(actor, serverId);
       return fileView(await operate('stat', { path: normalisePath(path), followLinks: false }));
+    },
+
+    async search(actor, serverId, { path, text, limit }) {
+      const { operate } = await targets.toRead(actor, serverId);
+      const { matches, isComplete } = await operate('search', { path: normalisePath(path), text, limit });
+      const data = matches.map((match) => ({ path: normalisePath(match.path), ...fileView(match) }));
+      return { data, isComplete };
     },
 
     async create(actor, serverId, { path: given, content, isDirectory }) {
@@ -129,6 +164,11 @@ export function createFiles({ pool, access, plane, uploadMaxBytes }: FilesOption
       const path = normaliseChangedPath(given);
       await operate('remove', { path, recursive: true });
       await record(actor, server, 'file.delete', { path });
+    },
+
+    async close() {
+      tasks.stopTasks();
+      await watch.close();
     },
   };
 }

@@ -1,17 +1,29 @@
-import type { FilePlane } from '../../gateway/files.js';
+import type { FileCallOptions, FilePlane } from '../../gateway/files.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import type { Permission } from '../../lib/permissions.js';
 import type { FileInput, FileOperation, FileOutput } from '../../protocol/data-plane.js';
+import type { FileWork, WorkInput, WorkOutput, WorkProgress } from '../../protocol/file-works.js';
 import type { AccessibleServer, ServerAccess } from '../servers/access.js';
 import { parentOf, ROOT } from './paths.js';
+
+export type FileRight = Extract<Permission, `file.${string}`>;
 
 /** A server whose files somebody may work with. */
 export interface FileTarget {
   server: AccessibleServer;
   operate<Name extends FileOperation>(name: Name, input: FileInput<Name>): Promise<FileOutput<Name>>;
+  work<Name extends FileWork>(
+    name: Name,
+    input: WorkInput<Name>,
+    options: WorkOptions,
+  ): Promise<WorkOutput<Name>>;
   /** Makes the directories that lead to a path. */
   makeParents(path: string): Promise<void>;
+}
+
+export interface WorkOptions extends FileCallOptions {
+  onProgress?: (progress: WorkProgress) => void;
 }
 
 export interface FileTargets {
@@ -27,7 +39,7 @@ export interface FileTargetsOptions {
 
 /** The one place where rights to files are asked for. */
 export function createFileTargets({ access, plane }: FileTargetsOptions): FileTargets {
-  async function find(actor: Actor, serverId: string, permission: Permission): Promise<FileTarget> {
+  async function find(actor: Actor, serverId: string, permission: FileRight): Promise<FileTarget> {
     const server = await access.authorise(actor, serverId, permission);
     const { nodeId, uuid } = server;
     const operate: FileTarget['operate'] = (name, input) =>
@@ -35,6 +47,7 @@ export function createFileTargets({ access, plane }: FileTargetsOptions): FileTa
     return {
       server,
       operate,
+      work: (name, input, options) => plane.work(nodeId, uuid, name, input, options).catch(throwAsUsersSeeIt),
       async makeParents(path) {
         const parent = parentOf(path);
         if (parent !== ROOT) await operate('make-directory', { path: parent, parents: true });

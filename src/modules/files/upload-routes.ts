@@ -3,7 +3,7 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../lib/errors.js';
 import { ServerParams } from '../../lib/schemas.js';
-import { discardBody } from './discard-body.js';
+import { answerUnread } from './discard-body.js';
 import { MessageResponse, UploadForm, UploadPath, UploadQuery } from './schemas.js';
 import type { Files } from './service.js';
 import type { Upload } from './uploads.js';
@@ -33,7 +33,7 @@ export const uploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app,
   app.post(
     '/:serverId/files/upload',
     {
-      config: { access: 'file.write' },
+      config: { access: 'file.write', isStreamed: true },
       schema: {
         tags: ['Files'],
         summary: 'Upload files into a directory',
@@ -47,27 +47,36 @@ export const uploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app,
     },
     async (request, reply) => {
       const { actor, params, query } = request;
-      const upload = await files
-        .beginUpload(actor, params.serverId, query.path ?? null)
-        .catch(async (error) => {
-          await discardBody(request.raw);
-          throw error;
-        });
+      let upload: Upload | undefined;
       try {
-        const count = await readForm(request, upload);
+        upload = await files.beginUpload(actor, params.serverId, query.path ?? null);
+        const count = await unlessLost(upload.lost, readForm(request, upload));
         await upload.finish();
         const message = count === 1 ? 'File uploaded successfully' : `${count} files uploaded successfully`;
         return { success: true as const, message };
       } catch (error) {
-        await upload.abandon();
-        // A client that still sends does not read: it would never see why it was refused.
-        await discardBody(request.raw);
-        reply.header('connection', 'close');
-        throw error;
+        await upload?.abandon();
+        throw await answerUnread(request, reply, error);
       }
     },
   );
 };
+
+/** Does not wait for a client that sends slowly, or nothing, when nothing may come of it. */
+async function unlessLost<Value>(lost: AbortSignal, value: Promise<Value>): Promise<Value> {
+  // It fails too, once the connection is closed.
+  value.catch(() => {});
+  let onAbort = () => {};
+  const aborted = new Promise<never>((_resolve, reject) => {
+    onAbort = () => reject(lost.reason);
+    lost.addEventListener('abort', onAbort);
+  });
+  try {
+    return await Promise.race([value, aborted]);
+  } finally {
+    lost.removeEventListener('abort', onAbort);
+  }
+}
 
 /** Hands the files of the form on as they come, and answers how many there were. */
 async function readForm(request: FastifyRequest, upload: Upload): Promise<number> {

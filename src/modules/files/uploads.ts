@@ -1,11 +1,13 @@
-import { pipeline, type Readable, Transform } from 'node:stream';
+import { pipeline, type Readable } from 'node:stream';
 import type { FilePlane } from '../../gateway/files.js';
 import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import type { RecordFileChange } from './audit.js';
+import { limitBody } from './limited-body.js';
 import { normalisePath, pathIn, ROOT } from './paths.js';
 import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
 import { removeForgotten, waitingPath } from './waiting.js';
+import type { Watch } from './watch.js';
 
 export interface Uploads {
   /** @param directory Null: not known yet. */
@@ -14,6 +16,8 @@ export interface Uploads {
 
 /** Files on their way into one directory, one after the other. Each is there as a whole or not at all. */
 export interface Upload {
+  /** Aborted, with an AppError, when the actor may not go on; whatever is on its way ends by itself. */
+  readonly lost: AbortSignal;
   /**
    * Takes the next file, in place of one that has its name. While the directory is not known it waits on the node
    * under another name: many clients name the directory last, and nothing is kept in memory for them.
@@ -29,6 +33,7 @@ export interface Upload {
 export interface UploadsOptions {
   targets: FileTargets;
   plane: FilePlane;
+  watch: Watch;
   record: RecordFileChange;
   /** Of one file. */
   uploadMaxBytes: number;
@@ -40,25 +45,26 @@ interface WaitingFile {
   sizeBytes: number;
 }
 
-const BYTES_PER_MB = 1024 * 1024;
-
-export function createUploads({ targets, plane, record, uploadMaxBytes }: UploadsOptions): Uploads {
+export function createUploads(options: UploadsOptions): Uploads {
+  const { targets, plane, watch, record, uploadMaxBytes } = options;
   return {
     async beginUpload(actor, serverId, given) {
       const authorise = () => targets.toChange(actor, serverId, 'file.write');
       const { server, operate } = await authorise();
+      const hold = watch.hold({ actor, server, rights: ['file.write'] });
       const waiting: WaitingFile[] = [];
       let directory: string | null = null;
       let count = 0;
 
       async function store(path: string, body: Readable): Promise<number> {
         // Rights may have gone while the bytes came.
-        const checked = checkBody(uploadMaxBytes, authorise);
+        const checked = limitBody({ what: 'file', maxBytes: uploadMaxBytes, mayEnd: authorise });
         const broken = new AbortController();
         // Whatever happens to either happens to the other, and to an upload that still waits for its turn.
         pipeline(body, checked, (error) => error && broken.abort(error));
+        const signal = AbortSignal.any([broken.signal, hold.signal]);
         const entry = await plane
-          .upload(server.nodeId, server.uuid, { path, replace: true }, checked, { signal: broken.signal })
+          .upload(server.nodeId, server.uuid, { path, replace: true }, checked, { signal })
           .catch(throwAsUsersSeeIt);
         return entry.sizeBytes;
       }
@@ -81,8 +87,14 @@ export function createUploads({ targets, plane, record, uploadMaxBytes }: Upload
         for (const file of [...waiting]) await place(file, wanted);
       }
 
-      if (given !== null) await enter(given);
+      if (given !== null) {
+        await enter(given).catch((error: unknown) => {
+          hold.release();
+          throw error;
+        });
+      }
       return {
+        lost: hold.signal,
         enter,
         async add(name, body) {
           count += 1;
@@ -98,31 +110,16 @@ export function createUploads({ targets, plane, record, uploadMaxBytes }: Upload
           }
         },
         async finish() {
+          hold.release();
           if (count === 0) throw new AppError('request.invalid', 'file: is missing');
           if (directory === null) throw new AppError('request.invalid', 'path: is missing');
         },
         async abandon() {
+          hold.release();
           // From a node that went away they are removed later, with what else was forgotten.
           await Promise.allSettled(waiting.map(({ path }) => operate('remove', { path, recursive: false })));
         },
       };
     },
   };
-}
-
-/** Passes on so many bytes at most, and their end only after a last question. */
-function checkBody(maxBytes: number, mayEnd: () => Promise<unknown>): Transform {
-  let bytes = 0;
-  return new Transform({
-    transform(chunk: Buffer, _encoding, done) {
-      bytes += chunk.length;
-      if (bytes <= maxBytes) return done(null, chunk);
-      done(
-        new AppError('file.too_large', `A file can have ${Math.floor(maxBytes / BYTES_PER_MB)} MB at most.`),
-      );
-    },
-    flush(done) {
-      mayEnd().then(() => done(), done);
-    },
-  });
 }

@@ -23,6 +23,12 @@ export interface ServerAccess {
    * the action is blocked by that, `server.suspended`; when it is about to be deleted, `server.being_deleted`.
    */
   authorise(actor: Actor, serverId: string, permission: Permission): Promise<AccessibleServer>;
+  /** Those of the rights for which `authorise` would answer the server. Throws its error for the first if there are none. */
+  authoriseSome<Right extends Permission>(
+    actor: Actor,
+    serverId: string,
+    permissions: readonly [Right, ...Right[]],
+  ): Promise<{ server: AccessibleServer; permitted: Set<Right> }>;
   /** The entries of a list of rights that the actor does not hold on the server himself. */
   notHeldOn(actor: Actor, server: AccessibleServer, entries: readonly string[]): Promise<string[]>;
 }
@@ -63,18 +69,35 @@ export function createServerAccess({ pool }: { pool: Pool }): ServerAccess {
     return rows[0];
   }
 
+  async function find(actor: Actor, serverId: string) {
+    const { memberPermissions, ...server } = await load(actor, serverId);
+    const members = new Set(memberPermissions ?? []);
+    const may = (wanted: Permission) => {
+      if (hasPermission(actor, wanted)) return true;
+      const isOwnersOrMembers = isOwner(actor, server) || isGranted(members, wanted);
+      return isOwnersOrMembers && !isRoleOnly(wanted) && isLetThrough(actor, wanted);
+    };
+    const refusal = (permission: Permission): AppError | null => {
+      if (may(permission)) return findUnusable(actor, server, permission);
+      return new AppError(may('server.read') ? 'permission.denied' : 'server.not_found');
+    };
+    return { server, refusal };
+  }
+
   return {
     async authorise(actor, serverId, permission) {
-      const { memberPermissions, ...server } = await load(actor, serverId);
-      const members = new Set(memberPermissions ?? []);
-      const may = (wanted: Permission) => {
-        if (hasPermission(actor, wanted)) return true;
-        const isOwnersOrMembers = isOwner(actor, server) || isGranted(members, wanted);
-        return isOwnersOrMembers && !isRoleOnly(wanted) && isLetThrough(actor, wanted);
-      };
-      if (!may(permission)) throw new AppError(may('server.read') ? 'permission.denied' : 'server.not_found');
-      requireUsable(actor, server, permission);
+      const { server, refusal } = await find(actor, serverId);
+      const error = refusal(permission);
+      if (error) throw error;
       return server;
+    },
+
+    async authoriseSome(actor, serverId, permissions) {
+      const { server, refusal } = await find(actor, serverId);
+      const permitted = new Set(permissions.filter((permission) => refusal(permission) === null));
+      const error = refusal(permissions[0]);
+      if (permitted.size === 0 && error) throw error;
+      return { server, permitted };
     },
 
     async notHeldOn(actor, { id }, entries) {
@@ -95,11 +118,11 @@ function isOwner(actor: Actor, { ownerId }: AccessibleServer): boolean {
   return actor.kind === 'user' && actor.userId === ownerId;
 }
 
-function requireUsable(actor: Actor, server: AccessibleServer, permission: Permission): void {
-  if (READ_ONLY.has(permission)) return;
+function findUnusable(actor: Actor, server: AccessibleServer, permission: Permission): AppError | null {
+  if (READ_ONLY.has(permission)) return null;
   if (server.deletionRequestedAt && permission !== 'server.delete') {
-    throw new AppError('server.being_deleted');
+    return new AppError('server.being_deleted');
   }
   const isExempt = DESPITE_SUSPENSION.has(permission) && hasPermission(actor, 'server.suspend');
-  if (server.suspendedAt && !isExempt) throw new AppError('server.suspended');
+  return server.suspendedAt && !isExempt ? new AppError('server.suspended') : null;
 }

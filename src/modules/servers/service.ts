@@ -9,6 +9,7 @@ import { createServerCloning, type ServerCloning } from './placing/clone.js';
 import { createServerCreation, createServerPlacer, type ServerCreation } from './placing/creation.js';
 import { createPlacement, type Placement } from './placing/placement.js';
 import { createServerTransfer, type ServerTransfer } from './placing/transfer.js';
+import { createAnnounceDiskLimit } from './power/disk-limit.js';
 import { createServerAllocations, type ServerAllocations } from './settings/allocations.js';
 import { createServerChanges, type ServerChanges } from './settings/changes.js';
 import { createServerOwnership, type ServerOwnership } from './settings/owner.js';
@@ -47,6 +48,7 @@ export function createServers({
   const { prisma, pool } = database;
   const views = createServerViews({ pool, nodes });
   const specifications = createSpecifications({ prisma });
+  const announceDiskLimit = createAnnounceDiskLimit({ prisma, agents, log });
   const lifecycle = createServerLifecycle({ database, agents, access, nodes, specifications, bus, log });
   const { announceCrashPolicy } = lifecycle;
   const place = createServerPlacer({ prisma, nodes, views });
@@ -56,7 +58,7 @@ export function createServers({
     ...createServerCreation({ place }),
     ...createServerCloning({ prisma, access, place }),
     ...createServerTransfer({ prisma, access, nodes, bus }),
-    ...createServerChanges({ prisma, access, views, announceCrashPolicy }),
+    ...createServerChanges({ prisma, access, views, announceCrashPolicy, announceDiskLimit }),
     ...createServerAllocations({ prisma, access }),
     ...createServerVariables({ prisma, access, specifications }),
     ...createServerOwnership({ prisma, access, views, bus }),

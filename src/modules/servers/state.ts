@@ -55,7 +55,7 @@ export interface ServerStates {
     serverId: string,
     decide: (server: ServerState) => ServerState | null,
     /** Given, the change is written into the audit log with it, also when it changes no column. */
-    audit?: StateAudit,
+    audit?: StateAudit | ((before: ServerState, after: ServerState) => StateAudit | null),
   ): Promise<{ before: ServerState; after: ServerState } | null>;
   get(serverId: string): Promise<ServerState | null>;
   ofNode(nodeId: string): Promise<ServerState[]>;
@@ -85,9 +85,8 @@ export function createServerStates({ pool, bus }: { pool: Pool; bus: Bus }): Ser
         const before = rows[0];
         const after = before && decide(before);
         if (!before || !after) return null;
-        if (audit) {
-          await recordAudit(client, audit.actor, about(before, audit.entry));
-        }
+        const audited = typeof audit === 'function' ? audit(before, after) : audit;
+        if (audited) await recordAudit(client, audited.actor, about(before, audited.entry));
         if (isSame(before, after)) return { before, after: before };
         await client.query({ name: 'server-state-save', text: SAVE, values: values(after) });
         return { before, after };

@@ -4,6 +4,7 @@ import type { InventoryEntry } from '../../../protocol/agent-messages.js';
 import type { RemovedServers } from '../removal/removed-servers.js';
 import type { RequestedRemoval } from '../removal/requested-removal.js';
 import { NO_ACTION, type ServerState, type ServerStates } from '../state.js';
+import { auditDiskLimit, DISK_LIMIT_CAUSE } from './disk-limit.js';
 import { observe } from './observation.js';
 import type { GiveOrder } from './power.js';
 
@@ -40,11 +41,12 @@ export function createReconciliation(dependencies: ReconciliationDependencies): 
         const entry = entries.get(known.id);
         entries.delete(known.id);
         let followUp: FollowUp = null;
-        await states.change(known.id, (server) => {
+        const decide = (server: ServerState) => {
           if (server.nodeId !== nodeId || isNewer(server, commandsBefore)) return null;
           followUp = entry ? chooseFollowUp(server, entry) : null;
           return entry ? found(server, entry, followUp) : missing(server);
-        });
+        };
+        await states.change(known.id, decide, entry && auditDiskLimit(entry));
         if (followUp) await follow(known.id, nodeId, followUp);
       }
       const removed = await removedServers.clearListed(nodeId, new Set(entries.keys()));
@@ -79,6 +81,8 @@ function chooseFollowUp(server: ServerState, entry: InventoryEntry): FollowUp {
   const isWanted = server.desiredState === 'running' && !server.suspendedAt;
   if (isUp && !isWanted) return server.activeAction === 'kill' ? 'kill' : 'stop';
   if (entry.state !== 'stopped' || !isWanted || !server.installedAt) return null;
+  // It would be refused: somebody has to make room first.
+  if (entry.cause === DISK_LIMIT_CAUSE) return null;
   // With an exit code it ran and ended by itself while nobody watched, unless it was just asked to start.
   const isAsked = server.activeAction === 'start' || server.activeAction === 'restart';
   return isAsked || (entry.exitCode ?? null) === null ? 'start' : null;

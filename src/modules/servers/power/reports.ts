@@ -3,6 +3,7 @@ import type { Log } from '../../../lib/log.js';
 import type { AgentMessageOf } from '../../../protocol/agent-messages.js';
 import { NO_ACTION, type ServerState, type ServerStates } from '../state.js';
 import { giveUp } from './actions.js';
+import { auditDiskLimit } from './disk-limit.js';
 import { observe } from './observation.js';
 import type { CommandResults } from './results.js';
 import type { StopIfBlocked } from './stop-if-blocked.js';
@@ -36,8 +37,10 @@ export function createServerReports(dependencies: ReportDependencies): ServerRep
       // The panel's alone: no agent sets it, and none can clear it either.
       if (state === 'suspended') return false;
       const observed = { observation: { ...rest, state }, source: 'report', now: new Date() } as const;
-      const changed = await states.change(serverId, (server) =>
-        server.nodeId === nodeId ? observe(server, observed) : null,
+      const changed = await states.change(
+        serverId,
+        (server) => (server.nodeId === nodeId ? observe(server, observed) : null),
+        auditDiskLimit(rest),
       );
       if (changed && changed.before.status !== state) {
         log.info({ serverId, nodeId, from: changed.before.status, to: state }, 'server state changed');

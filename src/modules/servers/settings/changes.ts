@@ -8,6 +8,7 @@ import type { ServerAccess } from '../access.js';
 import { lockNode, requireCapacity } from '../placing/capacity.js';
 import { checkDatabaseLimit, checkDockerImage } from '../placing/restricted-settings.js';
 import type { AnnounceCrashPolicy } from '../power/crash-policy.js';
+import type { AnnounceDiskLimit } from '../power/disk-limit.js';
 import { storedRestartPolicy } from '../restart-policy.js';
 import type { ServerDetail, UpdateServerBody } from '../schemas.js';
 import type { ServerViews } from '../views.js';
@@ -23,16 +24,18 @@ export function createServerChanges({
   access,
   views,
   announceCrashPolicy,
+  announceDiskLimit,
 }: {
   prisma: PrismaClient;
   access: ServerAccess;
   views: Pick<ServerViews, 'show'>;
   announceCrashPolicy: AnnounceCrashPolicy;
+  announceDiskLimit: AnnounceDiskLimit;
 }): ServerChanges {
   return {
     async update(actor, serverId, input) {
       const { nodeId } = await access.authorise(actor, serverId, 'server.update');
-      const isNewPolicy = await prisma.$transaction(async (transaction) => {
+      const changed = await prisma.$transaction(async (transaction) => {
         // The node before the server, as everywhere: two orders would be a deadlock one day.
         const namesResources = RESOURCES.some((name) => input[name] !== undefined);
         const node = namesResources ? await lockNode(transaction, nodeId) : null;
@@ -41,7 +44,7 @@ export function createServerChanges({
         if (node && server.nodeId !== node.id) throw new AppError('server.busy');
         checkSettings(actor, server, input);
         const changes = auditChanges<Record<string, unknown>>(server, columns(input));
-        if (Object.keys(changes.after).length === 0) return false;
+        if (Object.keys(changes.after).length === 0) return [];
         if (node && RESOURCES.some((name) => name in changes.after)) {
           requireMayResize(actor);
           requireDown(server);
@@ -59,9 +62,11 @@ export function createServerChanges({
           serverId,
           metadata: { serverName: server.name, ...changes, ...changedVariables(server, input) },
         });
-        return 'restartPolicy' in changes.after || 'maxCrashCount' in changes.after;
+        return Object.keys(changes.after);
       });
+      const isNewPolicy = changed.includes('restartPolicy') || changed.includes('maxCrashCount');
       if (isNewPolicy) announceCrashPolicy(serverId, { resetCrashCount: false });
+      if (changed.includes('allocatedDiskMb')) announceDiskLimit(serverId);
       return views.show(serverId);
     },
   };

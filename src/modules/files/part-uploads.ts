@@ -1,0 +1,127 @@
+import type { Readable, Transform } from 'node:stream';
+import { z } from 'zod';
+import type { FilePlane } from '../../gateway/files.js';
+import type { Actor } from '../../lib/actor.js';
+import { AppError } from '../../lib/errors.js';
+import type { PartialUpload } from '../../protocol/data-plane.js';
+import type { RecordFileChange } from './audit.js';
+import { limitBody } from './limited-body.js';
+import type { BeginUploadBody, FinishUploadBody, PartialUploadView } from './part-schemas.js';
+import { normaliseChangedPath } from './paths.js';
+import type { FileView } from './schemas.js';
+import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
+import { fileView } from './views.js';
+import type { Watch } from './watch.js';
+
+/**
+ * Files that come in parts, over as many connections as it takes. The node keeps what has come, so panels may come and
+ * go; who may write the files of a server may go on with any upload there.
+ */
+export interface PartUploads {
+  beginPartial(actor: Actor, serverId: string, body: BeginUploadBody): Promise<PartialUploadView>;
+  listPartial(actor: Actor, serverId: string): Promise<PartialUploadView[]>;
+  findPartial(actor: Actor, serverId: string, uploadId: string): Promise<PartialUploadView>;
+  /** What came before `body` failed stays. */
+  addPart(
+    actor: Actor,
+    serverId: string,
+    part: { uploadId: string; offset: number; body: Readable },
+  ): Promise<PartialUploadView>;
+  /** Once everything has come: the file is in its place then. */
+  finishPartial(actor: Actor, serverId: string, uploadId: string, body: FinishUploadBody): Promise<FileView>;
+  cancelPartial(actor: Actor, serverId: string, uploadId: string): Promise<void>;
+}
+
+export interface PartUploadsOptions {
+  targets: FileTargets;
+  plane: FilePlane;
+  watch: Watch;
+  record: RecordFileChange;
+  /** Of one part. */
+  partMaxBytes: number;
+}
+
+export function createPartUploads(options: PartUploadsOptions): PartUploads {
+  const { targets, plane, watch, record, partMaxBytes } = options;
+  const toWrite = (actor: Actor, serverId: string) => targets.toChange(actor, serverId, 'file.write');
+
+  return {
+    async beginPartial(actor, serverId, { path: given, sizeBytes, replace }) {
+      const { server, operate } = await toWrite(actor, serverId);
+      const path = normaliseChangedPath(given);
+      const upload = await operate('begin-upload', { path, sizeBytes, replace });
+      await record(actor, server, 'file.upload_begin', { path, sizeBytes });
+      return uploadView(upload);
+    },
+
+    async listPartial(actor, serverId) {
+      const { operate } = await toWrite(actor, serverId);
+      const { uploads } = await operate('list-uploads', {});
+      return uploads.map(uploadView);
+    },
+
+    async findPartial(actor, serverId, id) {
+      const { operate } = await toWrite(actor, serverId);
+      return uploadView(await operate('find-upload', { uploadId: requireId(id) }));
+    },
+
+    async addPart(actor, serverId, { uploadId: id, offset, body }) {
+      const { server } = await toWrite(actor, serverId);
+      const uploadId = requireId(id);
+      const hold = watch.hold({ actor, server, rights: ['file.write'] });
+      const limited = limitBody({ what: 'part', maxBytes: partMaxBytes });
+      const signal = AbortSignal.any([hold.signal, pourInto(limited, body)]);
+      try {
+        const part = { uploadId, offset };
+        return uploadView(await plane.uploadPart(server.nodeId, server.uuid, part, limited, { signal }));
+      } catch (error) {
+        return throwAsUsersSeeIt(error);
+      } finally {
+        hold.release();
+      }
+    },
+
+    async finishPartial(actor, serverId, id, body) {
+      const { server, operate } = await toWrite(actor, serverId);
+      const uploadId = requireId(id);
+      const { path } = await operate('find-upload', { uploadId });
+      const sha256 = body?.sha256;
+      const entry = await operate('finish-upload', { uploadId, ...(sha256 !== undefined && { sha256 }) });
+      await record(actor, server, 'file.upload', { path, sizeBytes: entry.sizeBytes });
+      return fileView(entry);
+    },
+
+    async cancelPartial(actor, serverId, id) {
+      const { server, operate } = await toWrite(actor, serverId);
+      const uploadId = requireId(id);
+      const { path } = await operate('find-upload', { uploadId });
+      await operate('cancel-upload', { uploadId });
+      await record(actor, server, 'file.upload_cancel', { path });
+    },
+  };
+}
+
+/**
+ * What happens to the body happens to what it is poured into, but not the other way round: there is an answer to be sent on
+ * its connection. The signal is for a part that still waits for its turn.
+ */
+function pourInto(limited: Transform, body: Readable): AbortSignal {
+  const broken = new AbortController();
+  limited.once('error', (error) => broken.abort(error));
+  body.once('error', (error) => limited.destroy(error));
+  body.once('close', () => {
+    if (!body.readableEnded) limited.destroy(new Error('The part was cut off.'));
+  });
+  body.pipe(limited);
+  return broken.signal;
+}
+
+/** What is no id is no upload's. */
+function requireId(id: string): string {
+  if (z.uuid().safeParse(id).success) return id;
+  throw new AppError('upload.not_found');
+}
+
+function uploadView({ expiresAtMs, path, ...upload }: PartialUpload): PartialUploadView {
+  return { ...upload, path, expiresAt: new Date(Math.trunc(expiresAtMs)).toISOString() };
+}
