@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Builds the image and sees it answer: the panel on /ready, the agent about its settings. Leaves nothing behind.
+# Builds the image and sees it answer: the panel on /ready and by SFTP, the agent about its settings. Leaves nothing behind.
 # Where no container registry is reachable, the base image is made under its usual name from the Debian base image
 # and this machine's Node.
 set -euo pipefail
@@ -35,9 +35,10 @@ make_base() {
   made_base=yes
   local node
   node=$(readlink -f "$(command -v node)")
-  mkdir -p "$work/bin" "$work/lib/node_modules" "$work/certs"
+  mkdir -p "$work/bin" "$work/lib/node_modules" "$work/include" "$work/certs"
   cp "$node" "$work/bin/node"
   cp -r "$(dirname "$node")/../lib/node_modules/npm" "$work/lib/node_modules/npm"
+  cp -r "$(dirname "$node")/../include/node" "$work/include/node"
   # Whatever authorities this machine trusts to reach the npm registry, the build must trust too.
   cp /etc/ssl/certs/ca-certificates.crt "$work/certs/" 2>/dev/null || : >"$work/certs/ca-certificates.crt"
   cat >"$work/Dockerfile" <<'DOCKERFILE'
@@ -49,6 +50,7 @@ RUN apt-get update -qq \
 COPY certs/ /etc/ssl/certs/
 COPY bin/ /usr/local/bin/
 COPY lib/ /usr/local/lib/
+COPY include/ /usr/local/include/
 RUN ln -s ../lib/node_modules/npm/bin/npm-cli.js /usr/local/bin/npm
 ENV NODE_EXTRA_CA_CERTS=/etc/ssl/certs/ca-certificates.crt
 CMD ["node"]
@@ -78,6 +80,15 @@ until [ "$(answer /ready)" = 200 ]; do
   sleep 0.5
 done
 echo "the panel in the image answers /ready as user $(docker exec "$container" id -un)"
+
+greeting=$(docker exec "$container" node -e \
+  'require("node:net").connect(2022, "127.0.0.1").once("data", (bytes) => { console.log(`${bytes}`); process.exit() }).on("error", (e) => { console.log(e.message); process.exit() })')
+[[ "$greeting" = SSH-2.0-Catalyst* ]] || { echo "SFTP in the image says: $greeting" >&2; exit 1; }
+if docker logs "$container" 2>&1 | grep -q 'without its native part'; then
+  echo 'the image has ssh2 without its native part' >&2
+  exit 1
+fi
+echo 'SFTP in the image answers, with its native cryptography'
 
 answered=$(docker exec "$container" node dist/catalyst-agent.mjs 2>&1 || true)
 grep -q NODE_ID <<<"$answered" || { echo "the agent in the image says: $answered" >&2; exit 1; }

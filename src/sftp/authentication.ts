@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises';
 import type { Pool } from 'pg';
 import type { AuthContext, AuthenticationType } from 'ssh2';
 import { credentialId, type Origin, type UserActor } from '../lib/actor.js';
@@ -7,17 +8,33 @@ import type { Log } from '../lib/log.js';
 import type { Auth } from '../modules/auth/service.js';
 import type { ServerAccess } from '../modules/servers/access.js';
 import { type Caller, createCaller } from './caller.js';
+import { expiryOf } from './expiry.js';
 import type { FailedTries } from './failed-tries.js';
 import { isSignatureRight, loadKeyHolder, noteKeyUse } from './key-holder.js';
 import type { LoginAudit } from './login-audit.js';
 
 /** As many as OpenSSH's server has. Keys that a client offers and nobody has count, too. */
 const TRIES_MAX = 6;
+/** With offers of keys that would do, and the question how one may sign in: each asks the database. */
+const REQUESTS_MAX = 20;
+/** What was wrong cannot be told from how long it took to find out. */
+const REFUSAL_MIN_MS = 50;
 const METHODS: AuthenticationType[] = ['publickey', 'password'];
 const SERVER_ID = /^[A-Za-z0-9_-]{1,64}$/;
 const TOKEN_MAX_LENGTH = 8192;
 
 const HAS_SECOND_FACTOR = `SELECT FROM "TwoFactor" WHERE "userId" = $1 AND "confirmedAt" IS NOT NULL`;
+
+/** What only somebody is told who has shown who he is, and of a server that he may know of. */
+const TOLD: ReadonlySet<string> = new Set([
+  'auth.two_factor_required',
+  'permission.denied',
+  'server.suspended',
+  'server.being_deleted',
+  'server.busy',
+  'gateway.too_many_connections',
+  'database.unavailable',
+]);
 
 export interface AuthenticationOptions {
   auth: Auth;
@@ -32,6 +49,8 @@ export interface AuthenticatorEvents {
   origin: Origin;
   /** Before the client is told. What it throws refuses him. */
   onSignedIn(caller: Caller): void;
+  /** A sentence for who showed who he is and is refused nevertheless. */
+  onRefused(reason: string): void;
   onTooMany(): void;
 }
 
@@ -40,16 +59,23 @@ export interface Authenticator {
   attempt(context: AuthContext): Promise<void>;
 }
 
+interface Identity {
+  identify(): Promise<UserActor>;
+  expiresAtMs: number;
+}
+
 /** Who is on one connection: the user name is a server, the password or key somebody's who may read its files. */
 export function createAuthenticator(
   options: AuthenticationOptions,
-  { origin, onSignedIn, onTooMany }: AuthenticatorEvents,
+  { origin, onSignedIn, onRefused, onTooMany }: AuthenticatorEvents,
 ): Authenticator {
   const { auth, access, pool, tries, audit, log } = options;
   let failures = 0;
+  let requests = 0;
 
   async function withToken(token: string): Promise<UserActor> {
-    if (token.length > TOKEN_MAX_LENGTH) throw new AppError('auth.invalid_token');
+    if (typeof token !== 'string' || token.length > TOKEN_MAX_LENGTH)
+      throw new AppError('auth.invalid_token');
     const actor = await auth.authenticate(token, origin);
     if (actor.credential.kind === 'session') await requireNoSecondFactor(actor);
     return actor;
@@ -67,29 +93,31 @@ export function createAuthenticator(
     }
   }
 
-  async function enter(context: AuthContext, identify: () => Promise<UserActor>): Promise<void> {
+  async function enter(context: AuthContext): Promise<void> {
     const serverId = context.username;
-    if (!SERVER_ID.test(serverId)) throw new AppError('server.not_found');
+    const { identify, expiresAtMs } = identityOf(context);
     const actor = await identify();
-    const caller = createCaller({ access, actor, serverId, identify });
-    await caller.authorise('file.read');
+    // Whether the key would do says nothing about the server.
     if (!isProof(context)) return;
-    onSignedIn(caller);
+    if (!SERVER_ID.test(serverId)) throw new AppError('server.not_found');
+    const caller = createCaller({ access, actor, serverId, expiresAtMs, identify });
+    await caller.authorise('file.read');
     if (actor.credential.kind === 'ssh-key') await noteKeyUse(pool, credentialId(actor));
     await audit.succeeded(actor, serverId);
+    onSignedIn(caller);
     tries.succeed(origin.ipAddress);
   }
 
-  function identifier(context: AuthContext): () => Promise<UserActor> {
+  function identityOf(context: AuthContext): Identity {
     if (context.method === 'password') {
       const { password } = context;
-      return () => withToken(password);
+      return { identify: () => withToken(password), expiresAtMs: expiryOf(`${password}`) };
     }
     if (context.method !== 'publickey') throw new AppError('auth.required');
     // An offer without a signature is only a question; whoever it is, it lets nobody in.
     if (context.signature && !isSignatureRight(context)) throw new AppError('auth.invalid_token');
     const blob = Buffer.from(context.key.data);
-    return () => loadKeyHolder(pool, blob, origin);
+    return { identify: () => loadKeyHolder(pool, blob, origin), expiresAtMs: Number.POSITIVE_INFINITY };
   }
 
   async function refuse(context: AuthContext, error: unknown): Promise<void> {
@@ -99,20 +127,25 @@ export function createAuthenticator(
     if (isProof(context)) {
       await audit.failed(origin, context.username, `${code}: ${message}`);
       await tries.fail(origin.ipAddress);
+      if (TOLD.has(code)) onRefused(message);
     }
-    if (failures >= TRIES_MAX) onTooMany();
-    else context.reject(METHODS);
   }
 
   return {
     async attempt(context) {
+      requests += 1;
+      const earliest = delay(REFUSAL_MIN_MS, undefined, { ref: false });
       try {
-        await enter(context, identifier(context));
+        await enter(context);
       } catch (error) {
         await refuse(context, error);
+        await earliest;
+        if (failures >= TRIES_MAX || requests >= REQUESTS_MAX) onTooMany();
+        else context.reject(METHODS);
         return;
       }
-      context.accept();
+      if (requests < REQUESTS_MAX) context.accept();
+      else onTooMany();
     },
   };
 }

@@ -12,6 +12,10 @@ export type FileRight = Extract<Permission, `file.${string}`>;
 export interface Caller {
   readonly serverId: string;
   readonly userId: string;
+  /** As he signed in: for what is written down about him, not for what he may do. */
+  readonly actor: UserActor;
+  /** When what he signed in with counts no more, whatever happens; infinity when that is not known. */
+  readonly expiresAtMs: number;
   /** Of the session, API key or SSH key that he signed in with. */
   readonly credentialId: string;
   /**
@@ -19,6 +23,8 @@ export interface Caller {
    * has ended, else as `ServerAccess.authorise`, and `server.busy` while its files are in other hands.
    */
   authorise(right: FileRight): Promise<AccessibleServer>;
+  /** Where the server was when he last was allowed something. */
+  place(): Pick<AccessibleServer, 'nodeId' | 'uuid'> | null;
   /** Something may have changed: what was found before does not count. */
   forget(): void;
 }
@@ -32,27 +38,34 @@ export function createCaller({
   access,
   actor,
   serverId,
+  expiresAtMs,
   identify,
 }: {
   access: ServerAccess;
   actor: UserActor;
   serverId: string;
+  expiresAtMs: number;
   /** The actor with the rights that he has now. */
   identify: () => Promise<UserActor>;
 }): Caller {
   const checks = new Map<FileRight, Check>();
+  let place: AccessibleServer | null = null;
 
   async function check(right: FileRight): Promise<AccessibleServer> {
     const current = await identify();
     const server = await access.authorise(current, serverId, right);
     requireAvailable(current, server);
+    place = server;
     return server;
   }
 
   return {
     serverId,
+    actor,
+    expiresAtMs,
     userId: actor.userId,
     credentialId: credentialId(actor),
+    place: () => place,
     authorise(right) {
       const nowMs = Date.now();
       const known = checks.get(right);

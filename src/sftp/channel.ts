@@ -3,15 +3,22 @@ import type { SFTPWrapper } from 'ssh2';
 import type { FilePlane } from '../gateway/files.js';
 import type { Log } from '../lib/log.js';
 import type { Caller } from './caller.js';
+import type { Changes } from './changes.js';
+import { closeFile, discardFile } from './closing.js';
+import { createExplanations } from './explanations.js';
 import { controlFlow } from './flow.js';
 import { createHandles } from './handles.js';
 import { createPathOperations } from './path-operations.js';
-import { attachRequests, closeFile } from './requests.js';
+import { attachRequests } from './requests.js';
 import { isFinal, OK, statusOf } from './status.js';
 
 export interface Channel {
-  /** Nothing is answered any more, what is under way ends, and what is open is closed. Resolves when all that is done. */
-  end(): Promise<void>;
+  /**
+   * Nothing is answered any more, what is under way ends, and what is open is closed. Resolves when all that is done.
+   * @param discard Files that were to come to their names at the end do not; else what has come of them stays, so that
+   * their uploads can be resumed. Only the first call decides.
+   */
+  end(discard: boolean): Promise<void>;
 }
 
 export interface ChannelOptions {
@@ -19,6 +26,8 @@ export interface ChannelOptions {
   socket: Socket;
   caller: Caller;
   files: FilePlane;
+  changes: Changes;
+  hasReversedLinks: boolean;
   log: Log;
   onRequest: () => void;
   /** The caller may do nothing here any more, or does not keep to the protocol. */
@@ -29,17 +38,11 @@ export interface ChannelOptions {
 export type Reply = (() => void) | undefined;
 
 /** One SFTP conversation: version 3 of the protocol, draft-ietf-secsh-filexfer-02. */
-export function serveChannel({
-  sftp,
-  socket,
-  caller,
-  files,
-  log,
-  onRequest,
-  onLost,
-}: ChannelOptions): Channel {
+export function serveChannel(options: ChannelOptions): Channel {
+  const { sftp, socket, caller, files, changes, hasReversedLinks, log, onRequest, onLost } = options;
   const stopping = new AbortController();
   const handles = createHandles();
+  const explain = createExplanations(sftp);
   const flow = controlFlow({
     sftp,
     socket,
@@ -48,7 +51,7 @@ export function serveChannel({
     },
     onBreach: () => onLost('It sent more than it was allowed.'),
   });
-  const paths = createPathOperations({ caller, files, flow, signal: stopping.signal });
+  const paths = createPathOperations({ caller, files, flow, changes, signal: stopping.signal });
   let closing: Promise<void> | undefined;
 
   async function perform(id: number, work: () => Promise<Reply>): Promise<void> {
@@ -64,8 +67,9 @@ export function serveChannel({
   }
 
   function refuse(id: number, error: unknown): void {
-    const { status, message, isFault } = statusOf(error);
+    const { status, code, message, isFault } = statusOf(error);
     if (isFault) log.error({ serverId: caller.serverId, err: error }, 'a request by SFTP failed');
+    explain(code, message);
     sftp.status(id, status, message);
     if (isFinal(error)) onLost(message);
   }
@@ -74,6 +78,8 @@ export function serveChannel({
     sftp,
     handles,
     paths,
+    changes,
+    hasReversedLinks,
     signal: stopping.signal,
     /** Each request is answered once, whatever happens. */
     answer(id, work, dataBytes = 0) {
@@ -85,16 +91,25 @@ export function serveChannel({
     },
   });
 
-  async function closeAll(): Promise<void> {
+  async function closeAll(discard: boolean): Promise<void> {
     stopping.abort();
     const left = handles.files();
     handles.clear();
-    await Promise.allSettled(left.map(closeFile));
+    const closeOne = discard ? discardFile : closeFile;
+    const closed = await Promise.allSettled(left.map((file) => closeOne(file, { changes, paths })));
+    for (const outcome of closed) {
+      if (outcome.status === 'rejected') {
+        log.debug(
+          { serverId: caller.serverId, err: outcome.reason },
+          'a file of a client was not closed well',
+        );
+      }
+    }
   }
 
   return {
-    end() {
-      closing ??= closeAll();
+    end(discard) {
+      closing ??= closeAll(discard);
       return closing;
     },
   };

@@ -10,9 +10,16 @@ const HANDLE_BYTES = 4;
 
 export interface OpenFile {
   kind: 'file';
+  /** As it was opened; the file may be called otherwise by now. */
+  path: string;
   nodeId: string;
   canRead: boolean;
   canWrite: boolean;
+  /** Nothing of what is written is under the file's name before the handle is closed. */
+  comesAtClose: boolean;
+  /** Its content is not what it was before. */
+  isChanged: boolean;
+  writtenBytes: number;
   client: FileHandleClient;
   queue: FileQueue;
 }

@@ -4,6 +4,7 @@ import ssh2, { type PublicKeyAuthContext } from 'ssh2';
 import type { Origin, UserActor } from '../lib/actor.js';
 import { AppError } from '../lib/errors.js';
 import { ROLE_PERMISSIONS } from '../lib/role-permissions.js';
+import { isSecurityKey, isSecurityKeySignatureRight } from './security-keys.js';
 
 const LOAD = `
   SELECT u."id", u."email", u."username", ${ROLE_PERMISSIONS} AS "permissions", k."id" AS "sshKeyId"
@@ -52,6 +53,7 @@ export async function noteKeyUse(pool: Pool, sshKeyId: string): Promise<void> {
 /** Whether the client holds the private key: it signed what only this connection can have asked it to sign. */
 export function isSignatureRight({ key, blob, signature, hashAlgo }: PublicKeyAuthContext): boolean {
   if (!blob || !signature) return false;
+  if (isSecurityKey(key.algo)) return isSecurityKeySignatureRight(key.data, blob, signature);
   const parsed = ssh2.utils.parseKey(key.data);
   if (parsed instanceof Error) return false;
   // Without a hash it would be SHA-1.

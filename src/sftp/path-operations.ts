@@ -1,32 +1,34 @@
-import ssh2, { type Attributes } from 'ssh2';
+import type { Attributes } from 'ssh2';
 import type { FilePlane } from '../gateway/files.js';
+import { AppError, type ErrorCode } from '../lib/errors.js';
 import type { FileEntry, FileInput, FileOperation, FileOutput } from '../protocol/data-plane.js';
 import type { Caller, FileRight } from './caller.js';
+import type { Changes } from './changes.js';
 import { createFileQueue } from './file-queue.js';
 import type { Flow } from './flow.js';
 import type { OpenDirectory, OpenFile } from './handles.js';
-import { resolvePath } from './paths.js';
+import { followLinks } from './link-target.js';
+import { modeOf, readOpening } from './open-modes.js';
+import { resolvePath, targetOf } from './paths.js';
 import { badMessage, failure } from './status.js';
-
-const { OPEN_MODE } = ssh2.utils.sftp;
 
 /** Entries that are asked of the node at once. */
 const PAGE_ENTRIES = 1000;
 /** In one answer to READDIR: long ones still fit into what clients take. */
 const NAMES_PER_ANSWER = 100;
-const PERMISSIONS = 0o777;
 
 export interface PathOperationsOptions {
   caller: Caller;
   files: FilePlane;
   flow: Flow;
+  changes: Changes;
   signal: AbortSignal;
 }
 
 export type PathOperations = ReturnType<typeof createPathOperations>;
 
 /** What is asked by a path. */
-export function createPathOperations({ caller, files, flow, signal }: PathOperationsOptions) {
+export function createPathOperations({ caller, files, flow, changes, signal }: PathOperationsOptions) {
   async function operate<Name extends FileOperation>(
     right: FileRight,
     name: Name,
@@ -40,30 +42,23 @@ export function createPathOperations({ caller, files, flow, signal }: PathOperat
     return operate('file.read', 'stat', { path: resolvePath(path), followLinks });
   }
 
-  async function open(path: string, flags: number): Promise<OpenFile> {
-    const has = (flag: number) => (flags & flag) !== 0;
-    const canWrite = has(
-      OPEN_MODE.WRITE | OPEN_MODE.APPEND | OPEN_MODE.CREAT | OPEN_MODE.TRUNC | OPEN_MODE.EXCL,
-    );
-    const canRead = has(OPEN_MODE.READ) || !canWrite;
-    if (has(OPEN_MODE.EXCL) && !has(OPEN_MODE.CREAT)) {
-      throw badMessage('EXCL goes with CREAT only.');
-    }
-    if (canRead) await caller.authorise('file.read');
-    const { nodeId, uuid } = await caller.authorise(canWrite ? 'file.write' : 'file.read');
-    const input = {
-      path: resolvePath(path),
-      read: canRead,
-      write: canWrite,
-      append: has(OPEN_MODE.APPEND),
-      create: has(OPEN_MODE.CREAT),
-      exclusive: has(OPEN_MODE.EXCL),
-      truncate: has(OPEN_MODE.TRUNC),
-    };
-    const { handle } = await files.operate(nodeId, uuid, 'open', input, { signal });
+  async function open(given: string, flags: number, attributes: Partial<Attributes>): Promise<OpenFile> {
+    const opening = readOpening(flags, attributes);
+    const path = resolvePath(given);
+    if (opening.read) await caller.authorise('file.read');
+    const { nodeId, uuid } = await caller.authorise(opening.write ? 'file.write' : 'file.read');
+    const { handle } = await files.operate(nodeId, uuid, 'open', { path, ...opening }, { signal });
     const client = files.handle(nodeId, handle);
     const queue = createFileQueue({ client, flow, signal, authorise: requireSameNode(nodeId) });
-    return { kind: 'file', nodeId, canRead, canWrite, client, queue };
+    return {
+      kind: 'file',
+      ...{ path, nodeId, client, queue },
+      canRead: opening.read,
+      canWrite: opening.write,
+      comesAtClose: opening.atClose ?? false,
+      isChanged: opening.truncate || opening.exclusive,
+      writtenBytes: 0,
+    };
   }
 
   /** A handle is of the node it was opened on; the server may have moved. */
@@ -106,6 +101,56 @@ export function createPathOperations({ caller, files, flow, signal }: PathOperat
     if (wanted === 'directory' && kind !== 'directory') throw failure('This is not a directory.');
     if (wanted === 'file' && kind === 'directory') throw failure('This is a directory: remove it as one.');
     await operate('file.delete', 'remove', { path: target, recursive: false });
+    changes.add('delete', target);
+  }
+
+  /** A file in the way is replaced, as what uploads under a temporary name counts on; a directory is not. */
+  async function rename(from: string, to: string): Promise<void> {
+    const paths = { from: requireBelowRoot(from), to: requireBelowRoot(to) };
+    const look = operate('file.write', 'stat', { path: paths.to, followLinks: false });
+    const inTheWay = await look.catch((error: unknown) => {
+      if (hasCode(error, 'file.not_found')) return null;
+      throw error;
+    });
+    if (inTheWay?.kind === 'directory' && paths.from !== paths.to) {
+      throw failure('There is a directory of the new name.');
+    }
+    await operate('file.write', 'rename', { ...paths, replace: true });
+    changes.add('rename', paths.from, { to: paths.to });
+  }
+
+  async function makeDirectory(given: string, attributes: Partial<Attributes>): Promise<void> {
+    const path = resolvePath(given);
+    await operate('file.write', 'make-directory', { path, parents: false, ...modeOf(attributes) });
+    changes.add('create', path);
+  }
+
+  async function makeLink(given: string, target: string): Promise<void> {
+    const path = requireBelowRoot(given);
+    await operate('file.write', 'make-link', { path, target: targetOf(path, target) });
+    changes.add('create', path);
+  }
+
+  async function setAttributes(given: string, attributes: Partial<Attributes>): Promise<void> {
+    const wanted = changesOf(attributes);
+    const path = resolvePath(given);
+    if (Object.keys(wanted).length === 0) {
+      await operate('file.write', 'stat', { path, followLinks: true });
+      return;
+    }
+    const set = (place: string) => operate('file.write', 'set-attributes', { path: place, ...wanted });
+    await set(path).catch(async (error: unknown) => {
+      if (!hasCode(error, 'file.not_regular')) throw error;
+      const place = await followLinks(path, readLink);
+      if (place === path) throw error;
+      return set(place);
+    });
+    if (wanted.sizeBytes !== undefined) changes.add('upload', path);
+  }
+
+  async function readLink(path: string): Promise<string> {
+    const { target } = await operate('file.read', 'read-link', { path: resolvePath(path) });
+    return target;
   }
 
   return {
@@ -114,33 +159,26 @@ export function createPathOperations({ caller, files, flow, signal }: PathOperat
     openDirectory,
     readDirectory,
     requireSameNode,
+    rename,
+    makeDirectory,
+    makeLink,
+    setAttributes,
     removeFile: (path: string) => remove(path, 'file'),
     removeDirectory: (path: string) => remove(path, 'directory'),
-    async makeDirectory(path: string): Promise<void> {
-      await operate('file.write', 'make-directory', { path: resolvePath(path), parents: false });
-    },
-    /** A file in the way is replaced, as what uploads under a temporary name counts on. */
-    async rename(from: string, to: string): Promise<void> {
-      const paths = { from: requireBelowRoot(from), to: requireBelowRoot(to) };
-      await operate('file.write', 'rename', { ...paths, replace: true });
-    },
-    async setAttributes(path: string, attributes: Partial<Attributes>): Promise<void> {
-      const changes = changesOf(attributes);
-      const target = resolvePath(path);
-      if (Object.keys(changes).length > 0) {
-        await operate('file.write', 'set-attributes', { path: target, ...changes });
-      } else {
-        await operate('file.write', 'stat', { path: target, followLinks: true });
-      }
-    },
+    readLink,
   };
 }
 
+function hasCode(error: unknown, code: ErrorCode): boolean {
+  return error instanceof AppError && error.code === code;
+}
+
 /** Whose a file is stays as it is: clients that ask for that with everything else are not refused. */
-export function changesOf({ mode, mtime, size }: Partial<Attributes>) {
+export function changesOf(attributes: Partial<Attributes>) {
+  const { mtime, size } = attributes;
   if (size !== undefined) requireSize(size);
   return {
-    ...(mode !== undefined && { mode: mode & PERMISSIONS }),
+    ...modeOf(attributes),
     ...(mtime !== undefined && { modifiedAtMs: mtime * 1000 }),
     ...(size !== undefined && { sizeBytes: size }),
   };

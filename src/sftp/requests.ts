@@ -1,25 +1,26 @@
-import ssh2, { type Attributes, type SFTPWrapper } from 'ssh2';
+import type { Attributes, SFTPWrapper } from 'ssh2';
 import { attributesOf, longName } from './attributes.js';
+import type { Changes } from './changes.js';
 import type { Reply } from './channel.js';
-import type { Handles, OpenFile } from './handles.js';
+import { closeFile, discardFile } from './closing.js';
+import type { Handles } from './handles.js';
+import { isLook } from './open-modes.js';
 import { changesOf, type PathOperations, requireSize } from './path-operations.js';
 import { resolvePath } from './paths.js';
 import { endOfFile, unsupported } from './status.js';
 import { createTurnstile } from './turnstile.js';
 
-const { OPEN_MODE } = ssh2.utils.sftp;
-
 /** What only looks at files goes side by side, so much at once. */
 const LOOKS_AT_ONCE = 16;
 /** Who asks for more in one READ is given less, as the protocol has it. */
 const READ_MAX_BYTES = 255 * 1024;
-/** What was written is brought to the disk first. */
-const CLOSE_TIMEOUT_MS = 60_000;
-
 export interface RequestsOptions {
   sftp: SFTPWrapper;
   handles: Handles;
   paths: PathOperations;
+  changes: Changes;
+  /** The client names what a new link leads to first. */
+  hasReversedLinks: boolean;
   signal: AbortSignal;
   answer(id: number, work: () => Promise<Reply>, dataBytes?: number): void;
 }
@@ -31,23 +32,23 @@ export function attachRequests(options: RequestsOptions): void {
   attachFileRequests(options);
 }
 
-function attachPathRequests({ sftp, paths, answer, handles, signal }: RequestsOptions): void {
+function attachPathRequests(options: RequestsOptions): void {
+  const { sftp, paths, answer, handles, signal, hasReversedLinks } = options;
   const pass = createTurnstile(LOOKS_AT_ONCE);
   const look = (id: number, work: () => Promise<Reply>) => answer(id, () => pass(true, work));
   const change = (id: number, work: () => Promise<void>) =>
     answer(id, () => pass(false, () => work().then(() => undefined)));
 
-  sftp.on('OPEN', (id, path, flags) => {
-    const isLook = (flags & ~OPEN_MODE.READ) === 0;
+  sftp.on('OPEN', (id, path, flags, attributes: Partial<Attributes>) => {
     const open = async () => {
-      const file = await paths.open(path, flags);
+      const file = await paths.open(path, flags, attributes);
       // What the node opened after the end is nobody's.
-      if (signal.aborted) await closeFile(file);
+      if (signal.aborted) await discardFile(file, options);
       signal.throwIfAborted();
       return file;
     };
     answer(id, async () => {
-      const handle = await pass(isLook, () => handles.add(open));
+      const handle = await pass(isLook(flags), () => handles.add(open));
       return () => sftp.handle(id, handle);
     });
   });
@@ -72,13 +73,22 @@ function attachPathRequests({ sftp, paths, answer, handles, signal }: RequestsOp
   sftp.on('SETSTAT', (id, path, attributes: Partial<Attributes>) =>
     change(id, () => paths.setAttributes(path, attributes)),
   );
-  sftp.on('MKDIR', (id, path) => change(id, () => paths.makeDirectory(path)));
+  sftp.on('MKDIR', (id, path, attributes: Partial<Attributes>) =>
+    change(id, () => paths.makeDirectory(path, attributes)),
+  );
   sftp.on('RMDIR', (id, path) => change(id, () => paths.removeDirectory(path)));
   sftp.on('REMOVE', (id, path) => change(id, () => paths.removeFile(path)));
   sftp.on('RENAME', (id, from, to) => change(id, () => paths.rename(from, to)));
-  const refuse = (id: number) => answer(id, () => Promise.reject(unsupported('There are no links here.')));
-  sftp.on('READLINK', refuse);
-  sftp.on('SYMLINK', refuse);
+  sftp.on('READLINK', (id, path) => {
+    look(id, async () => {
+      const filename = await paths.readLink(path);
+      return () => sendNames(sftp, id, [{ filename, longname: filename, attrs: {} }]);
+    });
+  });
+  sftp.on('SYMLINK', (id, first, second) => {
+    const [path, target] = hasReversedLinks ? [second, first] : [first, second];
+    change(id, () => paths.makeLink(path, target));
+  });
   sftp.on('EXTENDED', (id, name) =>
     answer(id, () => Promise.reject(unsupported(`There is no ${JSON.stringify(name)} here.`))),
   );
@@ -106,7 +116,8 @@ function attachDirectoryRequests({ sftp, paths, answer, handles }: RequestsOptio
   });
 }
 
-function attachFileRequests({ sftp, paths, answer, handles, signal }: RequestsOptions): void {
+function attachFileRequests(options: RequestsOptions): void {
+  const { sftp, paths, answer, handles, signal } = options;
   sftp.on('READ', (id, handle, offset, length) => {
     answer(id, async () => {
       const { queue, canRead } = handles.file(handle);
@@ -119,10 +130,12 @@ function attachFileRequests({ sftp, paths, answer, handles, signal }: RequestsOp
   });
   sftp.on('WRITE', (id, handle, offset, data) => {
     const write = async () => {
-      const { queue, canWrite } = handles.file(handle);
-      if (!canWrite) throw unsupported('The file is not open for writing.');
+      const file = handles.file(handle);
+      if (!file.canWrite) throw unsupported('The file is not open for writing.');
       requireSize(offset + data.length);
-      await queue.write(offset, data);
+      await file.queue.write(offset, data);
+      file.isChanged = true;
+      file.writtenBytes += data.length;
       return undefined;
     };
     answer(id, write, data.length);
@@ -130,7 +143,7 @@ function attachFileRequests({ sftp, paths, answer, handles, signal }: RequestsOp
   sftp.on('CLOSE', (id, handle) => {
     answer(id, async () => {
       const taken = handles.take(handle);
-      if (taken.kind === 'file') await closeFile(taken);
+      if (taken.kind === 'file') await closeFile(taken, options);
       return undefined;
     });
   });
@@ -146,20 +159,16 @@ function attachFileRequests({ sftp, paths, answer, handles, signal }: RequestsOp
   });
   sftp.on('FSETSTAT', (id, handle, attributes: Partial<Attributes>) => {
     answer(id, async () => {
-      const { queue, client, nodeId } = handles.file(handle);
-      const changes = changesOf(attributes);
-      await queue.run(async () => {
-        await paths.requireSameNode(nodeId)('file.write');
-        if (Object.keys(changes).length > 0) await client.operate('set-attributes', changes, { signal });
+      const file = handles.file(handle);
+      const wanted = changesOf(attributes);
+      await file.queue.run(async () => {
+        await paths.requireSameNode(file.nodeId)('file.write');
+        if (Object.keys(wanted).length > 0) await file.client.operate('set-attributes', wanted, { signal });
       });
+      file.isChanged ||= wanted.sizeBytes !== undefined;
       return undefined;
     });
   });
-}
-
-/** After all that was asked of it before. */
-export async function closeFile({ queue, client }: OpenFile): Promise<void> {
-  await queue.run(() => client.operate('close', {}, { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) }));
 }
 
 /** The types want all attributes; the protocol lets us leave out what nobody has asked for. */

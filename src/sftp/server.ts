@@ -1,13 +1,17 @@
 import { createServer, type Socket } from 'node:net';
+import { setTimeout as delay } from 'node:timers/promises';
 import ssh2 from 'ssh2';
 import type { Context } from '../context.js';
 import { AppError } from '../lib/errors.js';
-import { hasPlace, isAdmitted } from './admission.js';
+import { hasPlace, isAdmitted, networkOf } from './admission.js';
 import { createAuthenticator } from './authentication.js';
+import type { Caller } from './caller.js';
+import { collectChanges } from './changes.js';
 import { type Connection, openConnection } from './connection.js';
 import { createFailedTries } from './failed-tries.js';
 import type { HostKey } from './host-keys.js';
 import { createLoginAudit } from './login-audit.js';
+import { SFTP_TIMINGS, type SftpTimings } from './timings.js';
 import { startWatch } from './watch.js';
 
 /** What is safe today, and what every client of the last ten years has some of. No SHA-1, no CBC. */
@@ -18,7 +22,6 @@ const ALGORITHMS = {
     'ecdh-sha2-nistp256',
     'ecdh-sha2-nistp384',
     'ecdh-sha2-nistp521',
-    'diffie-hellman-group-exchange-sha256',
     'diffie-hellman-group14-sha256',
     'diffie-hellman-group16-sha512',
   ],
@@ -34,10 +37,9 @@ const ALGORITHMS = {
   compress: ['none'],
 } satisfies ssh2.Algorithms;
 
-/** A client that does not answer three of these is gone. */
-const KEEPALIVE_INTERVAL_MS = 30_000;
-const KEEPALIVES_MISSED_MAX = 3;
 const USER_AGENT_MAX_LENGTH = 200;
+/** What nodes and the database do not answer in time at the end is left to them. */
+const CLOSE_TIMEOUT_MS = 15_000;
 
 export type SftpContext = Pick<
   Context,
@@ -56,13 +58,16 @@ export async function startSftp({
   hostKeys,
   host,
   port,
+  timings: given,
 }: {
   context: SftpContext;
   hostKeys: HostKey[];
   host: string;
   port: number;
+  timings?: Partial<SftpTimings>;
 }): Promise<SftpServer> {
-  const { auth, access, bus, log } = context;
+  const timings = { ...SFTP_TIMINGS, ...given };
+  const { auth, access, bus, log, filePlane: files } = context;
   const { pool } = context.database;
   const connections = new Set<Connection>();
   const bySocket = new Map<string, Connection>();
@@ -79,8 +84,8 @@ export async function startSftp({
     hostKeys: hostKeys.map((key) => ({ key })),
     algorithms: ALGORITHMS,
     ident: 'Catalyst',
-    keepaliveInterval: KEEPALIVE_INTERVAL_MS,
-    keepaliveCountMax: KEEPALIVES_MISSED_MAX,
+    keepaliveInterval: timings.keepaliveIntervalMs,
+    keepaliveCountMax: timings.keepalivesMissedMax,
   });
   ssh.on('connection', (connection, { ip, port: clientPort, header }) => {
     const known = bySocket.get(socketName(ip, clientPort));
@@ -89,28 +94,32 @@ export async function startSftp({
       connection.end();
       return;
     }
-    const userAgent = header.versions.software.slice(0, USER_AGENT_MAX_LENGTH);
+    const software = header.versions.software.slice(0, USER_AGENT_MAX_LENGTH);
     const authenticator = createAuthenticator(shared, {
-      origin: { ipAddress: ip, userAgent },
+      origin: { ipAddress: ip, userAgent: software },
       onSignedIn(caller) {
         if (!hasPlace(connections, caller.userId)) throw new AppError('gateway.too_many_connections');
         known.signIn(caller);
       },
+      onRefused: (reason) => known.tell(reason),
       onTooMany: () => known.end('Too many tries to sign in.'),
     });
-    known.serve(connection, authenticator);
+    known.serve(connection, authenticator, software);
   });
+
+  const collect = (caller: Caller) => collectChanges({ pool, files, log, caller, ...timings });
 
   function receive(socket: Socket): void {
     socket.on('error', (error) => log.debug({ err: error }, 'the socket of an SFTP client failed'));
     const { remoteAddress, remotePort } = socket;
-    if (remoteAddress === undefined || !isAdmitted(connections, remoteAddress)) {
+    const isIn = (from: string) => isAdmitted(connections, networkOf(from), Math.random());
+    if (remoteAddress === undefined || !isIn(remoteAddress)) {
       socket.destroy();
       return;
     }
     socket.setNoDelay(true);
     const name = socketName(remoteAddress, remotePort);
-    const connection = openConnection({ socket, files: context.filePlane, log });
+    const connection = openConnection({ socket, files, log, timings, collect });
     connections.add(connection);
     bySocket.set(name, connection);
     socket.once('close', () => bySocket.delete(name));
@@ -125,7 +134,7 @@ export async function startSftp({
     listener.listen({ host, port }, resolve);
   });
   listener.on('error', (error) => log.error({ err: error }, 'SFTP does not take connections'));
-  const watch = startWatch({ bus, pool, log, connections });
+  const watch = startWatch({ bus, pool, log, connections, ...timings });
   const address = listener.address();
   context.sftpState.isRunning = true;
 
@@ -137,7 +146,8 @@ export async function startSftp({
       await watch.stop();
       const open = [...connections];
       for (const connection of open) connection.end('The panel is shutting down.');
-      await Promise.all(open.map((connection) => connection.closed));
+      const allClosed = Promise.all(open.map((connection) => connection.closed));
+      await Promise.race([allClosed, delay(CLOSE_TIMEOUT_MS, undefined, { ref: false })]);
       await closed;
     },
   };

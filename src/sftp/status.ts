@@ -39,11 +39,18 @@ export const failure = (message: string) => new StatusAnswer(STATUS_CODE.FAILURE
 export const badMessage = (message: string) => new StatusAnswer(STATUS_CODE.BAD_MESSAGE, message);
 
 /** What a client is told of anything that was thrown. */
-export function statusOf(error: unknown): { status: Status; message: string; isFault: boolean } {
-  if (error instanceof StatusAnswer) return { status: error.status, message: error.message, isFault: false };
+export function statusOf(error: unknown): {
+  status: Status;
+  code: string;
+  message: string;
+  isFault: boolean;
+} {
+  if (error instanceof StatusAnswer) {
+    return { status: error.status, code: '', message: error.message, isFault: false };
+  }
   const { code, message } = asAppError(error);
   const status = STATUSES.get(code) ?? STATUS_CODE.FAILURE;
-  return { status, message, isFault: code === 'internal.error' };
+  return { status, code, message, isFault: code === 'internal.error' };
 }
 
 /** Refusals after which nothing more can come of a session: who it is, or what it is about, has gone. */
@@ -60,6 +67,6 @@ export function isFinal(error: unknown): boolean {
 }
 
 /** Whether somebody may not be here: not that it cannot be told right now, or that the server is in other hands. */
-export function isRefusal(error: unknown): boolean {
+export function isRefusal(error: unknown): error is AppError {
   return error instanceof AppError && error.code !== 'server.busy' && error.statusCode < 500;
 }

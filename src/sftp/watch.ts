@@ -4,22 +4,22 @@ import type { Log } from '../lib/log.js';
 import type { Connection } from './connection.js';
 import { findLostCallers } from './lost-callers.js';
 
-/** What has ended (a session, an account, a right) ends what came of it within two of these, whoever did it. */
-const CHECK_INTERVAL_MS = 800;
-/** Everybody is looked up in full this often: what expires by itself is not heard of. */
+/** Everybody is looked up in full this often, should anything ever be missed. */
 const RECHECK_INTERVAL_MS = 30_000;
 
-/** Ends the connections of those who may not stay, and of those who do nothing. */
+/** Ends the connections of those who may not stay, whose tokens have expired, and who do nothing. */
 export function startWatch({
   bus,
   pool,
   log,
   connections,
+  checkIntervalMs,
 }: {
   bus: Bus;
   pool: Pool;
   log: Log;
   connections: ReadonlySet<Connection>;
+  checkIntervalMs: number;
 }): { stop(): Promise<void> } {
   let checking: Promise<void> | undefined;
   let recheckedAtMs = Date.now();
@@ -34,7 +34,7 @@ export function startWatch({
       return caller ? [{ connection, caller }] : [];
     });
     const nowMs = Date.now();
-    for (const connection of connections) connection.endIfIdle(nowMs);
+    for (const connection of connections) connection.endIfOver(nowMs);
     if (nowMs - recheckedAtMs > RECHECK_INTERVAL_MS) {
       recheckedAtMs = nowMs;
       await recheck(() => true);
@@ -54,7 +54,7 @@ export function startWatch({
       .finally(() => {
         checking = undefined;
       });
-  }, CHECK_INTERVAL_MS);
+  }, checkIntervalMs);
 
   function recheckNow(isConcerned: (connection: Connection) => boolean): void {
     recheck(isConcerned).catch((error: unknown) =>
@@ -64,7 +64,8 @@ export function startWatch({
 
   function onCredentialRevoked(credentialId: string): void {
     for (const connection of connections) {
-      if (connection.caller()?.credentialId === credentialId) connection.end('The session has ended.');
+      if (connection.caller()?.credentialId === credentialId)
+        connection.expel('What you signed in with has been revoked.');
     }
   }
   const onSession = ({ sessionId }: { sessionId: string }) => onCredentialRevoked(sessionId);
@@ -77,7 +78,7 @@ export function startWatch({
     });
   const onDeleted = ({ serverId }: { serverId: string }) => {
     for (const connection of connections) {
-      if (connection.caller()?.serverId === serverId) connection.end('The server was deleted.');
+      if (connection.caller()?.serverId === serverId) connection.expel('The server was deleted.');
     }
   };
   bus.on('session.revoked', onSession);

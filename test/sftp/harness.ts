@@ -7,7 +7,8 @@ import { text } from 'node:stream/consumers';
 import ssh2, { type ConnectConfig, type SFTPWrapper } from 'ssh2';
 import { onTestFinished } from 'vitest';
 import { loadHostKeys } from '../../src/sftp/host-keys.js';
-import { startSftp } from '../../src/sftp/server.js';
+import { type SftpServer, startSftp } from '../../src/sftp/server.js';
+import type { SftpTimings } from '../../src/sftp/timings.js';
 import { type PanelWithDoors, startPanelWithDoors } from '../helpers/doors.js';
 import { type FileNode, startFileNode } from '../helpers/file-node.js';
 import type { PanelOptions, TestUser } from '../helpers/panel.js';
@@ -21,17 +22,25 @@ export async function setSftpStage(options: PanelOptions = {}) {
   const panel = await startPanelWithDoors(options);
   const node = await startFileNode(panel);
   const hostKeys = loadHostKeys(panel.config.DATA_DIR);
-  const sftp = await startSftp({ context: panel.context, hostKeys, host: '127.0.0.1', port: 0 });
+  const doors: SftpServer[] = [];
+  const openDoor = async (timings: Partial<SftpTimings> = {}) => {
+    const door = await startSftp({ context: panel.context, hostKeys, host: '127.0.0.1', port: 0, timings });
+    doors.push(door);
+    return door;
+  };
+  const { port } = await openDoor();
   const owner = await panel.createUser();
   return {
     panel,
     node,
     owner,
     hostKeys,
-    port: sftp.port,
+    port,
+    /** Another port for SFTP, where things take less time. */
+    openDoor,
     makeServer: (ownerId = owner.id) => makeServer(panel, node, ownerId),
     async close() {
-      await sftp.close();
+      for (const door of doors) await door.close();
       await node.close();
       await panel.close();
     },
@@ -80,6 +89,25 @@ export async function runSftp(login: Login, commands: string[], options: string[
   const child = spawnSsh('sftp', login, ['-b', '-', ...options], `${login.username}@127.0.0.1`);
   child.stdin?.end(`${commands.join('\n')}\n`);
   return finished(child);
+}
+
+/** OpenSSH's own client, which is told one thing after the other. */
+export function startSftpClient(login: Login, options: string[] = []) {
+  const child = spawnSsh('sftp', login, ['-b', '-', ...options], `${login.username}@127.0.0.1`);
+  const shown = { stdout: '', stderr: '' };
+  for (const stream of ['stdout', 'stderr'] as const) {
+    child[stream]?.setEncoding('utf8').on('data', (piece: string) => {
+      shown[stream] += piece;
+    });
+  }
+  return {
+    type: (line: string | Buffer) =>
+      void child.stdin?.write(Buffer.concat([Buffer.from(line), Buffer.from('\n')])),
+    end: () => void child.stdin?.end(),
+    stdout: () => shown.stdout,
+    stderr: () => shown.stderr,
+    exitCode: once(child, 'close').then(([code]) => code as number | null),
+  };
 }
 
 /** OpenSSH's `ssh`, for what is not SFTP. */
@@ -132,6 +160,8 @@ function spawnSsh(
     stdio: 'pipe',
   });
   onTestFinished(() => void child.kill('SIGKILL'));
+  // It may have gone before it was told everything.
+  child.stdin?.on('error', () => {});
   return child;
 }
 
@@ -172,6 +202,20 @@ export function ask<Answer = void>(
     call((error, answer) => (error ? reject(error) : resolve(answer as Answer)));
   });
 }
+
+/** Numbers instead of what OpenSSH's client sends, for odd cases. */
+export const openFile = (sftp: SFTPWrapper, name: string, flags: number) =>
+  ask<Buffer>((done) => sftp.open(name, flags as never, done as never));
+export const writeAt = (sftp: SFTPWrapper, handle: Buffer, offset: number, data: string) =>
+  ask((done) => sftp.write(handle, Buffer.from(data), 0, data.length, offset, done));
+export const closeHandle = (sftp: SFTPWrapper, handle: Buffer) => ask((done) => sftp.close(handle, done));
+export const readAt = (sftp: SFTPWrapper, handle: Buffer, offset: number, length: number) =>
+  new Promise<Buffer>((resolve, reject) => {
+    const buffer = Buffer.alloc(length);
+    sftp.read(handle, buffer, 0, length, offset, (error, count) =>
+      error ? reject(error) : resolve(buffer.subarray(0, count)),
+    );
+  });
 
 /** The status a request is refused with. */
 export async function statusOf(request: Promise<unknown>): Promise<number | string> {
