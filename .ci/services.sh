@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The real services that the full test run needs, on a bare Debian machine as root, from Debian's packages alone:
-# a Docker engine, a base image under its usual name, the image of a real game server, and a MariaDB.
+# a Docker engine, a base image under its usual name, the image of a real game server, a MariaDB,
+# and the clients that the files are reached with.
 #   services.sh up STATE_DIR     prints KEY=value lines for the environment of the tests
 #   services.sh down STATE_DIR   stops what `up` started, and only that
 set -euo pipefail
@@ -18,10 +19,15 @@ policy=/usr/sbin/policy-rc.d
 made_policy=
 trap '[ -z "$made_policy" ] || rm -f "$policy"' EXIT
 
-# need PROGRAM PACKAGE...: install the packages unless the program is there, without starting their services.
+# need PROGRAM PACKAGE...: install the packages unless the program is there.
 need() {
   command -v "$1" >/dev/null && return
   shift
+  install_packages "$@"
+}
+
+# Without starting their services.
+install_packages() {
   if [ ! -e "$policy" ]; then
     made_policy=yes
     printf '#!/bin/sh\nexit 101\n' >"$policy"
@@ -108,6 +114,15 @@ SQL
   mysql_url=mysql://panel:$password@127.0.0.1:$port
 }
 
+# What users reach their files with, to be tried against ours, and what other people's archives are made with.
+up_clients() {
+  type ssh sftp ssh-keygen rclone lftp sshfs fusermount3 rsync zstd pigz zip unzip >/dev/null 2>&1 &&
+    /usr/bin/python3 -c 'import paramiko' 2>/dev/null ||
+    install_packages openssh-client rclone lftp sshfs rsync python3-paramiko zstd pigz zip unzip
+  # Where no udev makes it.
+  [ -e /dev/fuse ] || mknod -m 666 /dev/fuse c 10 229
+}
+
 # stop SERVICE SECONDS: what `up` started of it, if it did.
 stop() {
   local pid_file=$state/$1.pid
@@ -129,8 +144,7 @@ case $command in
     up_base_image
     up_game_image
     up_mariadb
-    # Public keys are checked against those of OpenSSH.
-    need ssh-keygen openssh-client
+    up_clients
     echo "TEST_GAME_IMAGE=$game_image"
     echo "TEST_MYSQL_URL=$mysql_url"
     ;;

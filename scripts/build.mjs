@@ -23,8 +23,8 @@ const require = createRequire(import.meta.url);
 /** dockerode asks for these to reach an engine through ssh and to build images, neither of which the agent does. */
 const AGENT_STUBS = /^(ssh2|cpu-features|protobufjs|@grpc\/grpc-js|@grpc\/proto-loader)$/;
 
-/** Optional accelerators of ws: it does without them when, and only when, they are not found. */
-const AGENT_EXTERNALS = ['bufferutil', 'utf-8-validate'];
+/** Optional accelerators, of ws and of the agent's way to files: they do without when, and only when, they are not found. */
+const AGENT_EXTERNALS = ['bufferutil', 'utf-8-validate', 'koffi'];
 
 /** What CommonJS packages in an ES module expect to find. */
 const COMMONJS_BANNER = `import { createRequire as createRequireForBundle } from 'node:module';

@@ -40,6 +40,8 @@ const IDLE_CONNECTION_TIMEOUT_MS = 120_000;
 const KEEP_ALIVE_TIMEOUT_MS = 72_000;
 /** For a request to arrive completely: a large upload over a slow line takes its time. Others have less: `limitBodyTime`. */
 const REQUEST_TIMEOUT_MS = 3_600_000;
+/** For its headers. */
+const HEADERS_TIMEOUT_MS = 40_000;
 
 /** The panel's HTTP door, complete but not listening. */
 export async function buildApp(
@@ -61,6 +63,7 @@ export async function buildApp(
     clientErrorHandler: answerBrokenRequest,
     frameworkErrors: (error, request, reply) => void sendError(error, request, reply),
   });
+  app.server.headersTimeout = HEADERS_TIMEOUT_MS;
   app.setValidatorCompiler(validatorCompiler);
   app.setSerializerCompiler(serializerCompiler);
 

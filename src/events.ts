@@ -1,6 +1,11 @@
 import { EventEmitter } from 'node:events';
 import type { LogStream } from './protocol/agent-messages.js';
-import type { ClientServerState, InstallProgressMessage, LogGapMessage } from './protocol/client-messages.js';
+import type {
+  ClientServerState,
+  FileTask,
+  InstallProgressMessage,
+  LogGapMessage,
+} from './protocol/client-messages.js';
 
 /** What happened, in the past tense. For live views only: what must survive is a row first. */
 export interface Events {
@@ -9,6 +14,7 @@ export interface Events {
   'server.stateChanged': [ServerStateChanged];
   'server.statsReported': [ServerStats];
   'server.installProgressed': [Omit<InstallProgressMessage, 'type'>];
+  'server.fileTaskChanged': [FileTask];
   'server.deleted': [{ serverId: string }];
   /** To another node: the agent of the old one has nothing to say about it any more. */
   'server.moved': [{ serverId: string }];

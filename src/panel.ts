@@ -18,7 +18,7 @@ import { hasCode } from './lib/system-errors.js';
 import { startLocalAgent } from './local-agent.js';
 import { agentDirectory, describeLocalNode, urlOfPanel } from './local-node.js';
 import { resourcePath } from './resources.js';
-import { isCryptographyNative, loadHostKeys } from './sftp/host-keys.js';
+import { fingerprintsOf, isCryptographyNative, loadHostKeys } from './sftp/host-keys.js';
 import { startSftp } from './sftp/server.js';
 import { attachSockets, type Sockets } from './upgrade.js';
 
@@ -165,7 +165,9 @@ async function openSftp({ config, log, releasers }: PanelOptions, context: Conte
     );
   }
   try {
-    const sftp = await startSftp({ context, hostKeys: loadHostKeys(dataDir), host, port });
+    const hostKeys = loadHostKeys(dataDir);
+    const sftp = await startSftp({ context, hostKeys, host, port });
+    log.info({ port: sftp.port, hostKeys: fingerprintsOf(hostKeys) }, 'SFTP listens');
     releasers.push('SFTP server', sftp.close);
   } catch (error) {
     throw explainListenError(error, { host, port, setting: 'SFTP_PORT' });

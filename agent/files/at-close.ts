@@ -2,7 +2,14 @@ import { type FileHandle, lstat, rename, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
 import { entryOf } from './descriptors.js';
 import { FileError } from './errors.js';
-import { identify, type PendingFile, type PendingFiles, type PendingNames, shownOf } from './pending.js';
+import {
+  identify,
+  type PendingFile,
+  type PendingFiles,
+  type PendingNames,
+  shownOf,
+  versionAt,
+} from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { heldBytes } from './regular.js';
 import type { Owner } from './sandbox.js';
@@ -18,10 +25,10 @@ export interface AtClose {
 export interface Coming {
   /**
    * Give it to its owner, have it with the disk, then under its name in one step. One whose name was removed goes nowhere,
-   * without an error. Rejects, with nothing of it left, when a write was refused before: the old file is worth more than a
-   * part of the new one.
+   * without an error, nor does an abandoned one when something newer is there. Rejects, with nothing of it left, when a write
+   * was refused before: the old file is worth more than a part of the new one.
    */
-  finish(options: { isWritten: boolean }): Promise<void>;
+  finish(options: { isWritten: boolean; isAbandoned: boolean }): Promise<{ isDropped: boolean }>;
   discard(): Promise<void>;
   /** Something of it could not be written. */
   fail(error: unknown): void;
@@ -70,7 +77,8 @@ export async function openAtClose(place: Place, options: AtCloseOptions): Promis
       fail(error) {
         failure ??= error;
       },
-      async finish({ isWritten }) {
+      async finish({ isWritten, isAbandoned }) {
+        let isDropped = false;
         try {
           if (failure !== null) throw failure;
           if (file.isNamed) await settle(file.handle, { owner, isWritten });
@@ -78,7 +86,11 @@ export async function openAtClose(place: Place, options: AtCloseOptions): Promis
           await discard();
           throw error;
         }
-        await end((names) => put(file, names));
+        await end(async (names) => {
+          isDropped = isAbandoned && (await isOutdone(file, names));
+          await (isDropped ? names.removeName(file) : put(file, names));
+        });
+        return { isDropped };
       },
     },
   };
@@ -91,6 +103,7 @@ async function begin(
 ): Promise<PendingFile> {
   const directory = await identify(parent);
   const shown = shownOf(names.in(directory, name));
+  const onDisk = await versionAt({ parent, name });
   const before = await (shown?.handle.stat() ?? lstat(entryOf(parent, name)).catch(ignoreMissing));
   if (before && isExclusive) throw new FileError('file.exists', 'There is a file of this name already.');
   if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
@@ -99,7 +112,7 @@ async function begin(
     const temporary = await makeTemporary(parent, before?.isFile() ? before.mode : mode);
     claim.wrote(ENTRY_BYTES);
     const state = { isNamed: true, isShown: true, mayReplace: !isExclusive };
-    const file = { parent, directory, name, ...temporary, account, ...state };
+    const file = { parent, directory, name, ...temporary, account, onDisk, ...state };
     names.add(file);
     return file;
   } finally {
@@ -128,6 +141,12 @@ async function settle(
   if (isWritten) await handle.sync();
 }
 
+/** Whether something is under its name that came later than it, from users or from the game. */
+async function isOutdone(file: PendingFile, names: PendingNames): Promise<boolean> {
+  const isMet = shownOf(names.in(file.directory, file.name)) === file;
+  return !isMet || (await versionAt(file)) !== file.onDisk;
+}
+
 async function put(file: PendingFile, names: PendingNames): Promise<void> {
   try {
     const [from, to] = [{ ...file, name: file.temporaryName }, file];
@@ -141,9 +160,10 @@ async function put(file: PendingFile, names: PendingNames): Promise<void> {
     const sentence = 'Somebody has removed what was being written, or its directory: write it again.';
     throw new FileError('file.not_found', sentence, { cause: error });
   }
-  for (const other of names.in(file.directory, file.name)) {
-    if (other === file) break;
-    other.isShown = false;
-  }
+  const others = names.in(file.directory, file.name);
+  const older = others.slice(0, others.indexOf(file));
   names.delete(file);
+  for (const other of older) other.isShown = false;
+  const onDisk = await versionAt(file);
+  for (const other of others) if (!older.includes(other)) other.onDisk = onDisk;
 }

@@ -32,6 +32,8 @@ const KNOWN: Record<string, [FileErrorCode, string]> = {
   EPERM: ['file.denied', 'The node does not let its agent do this.'],
   EROFS: ['file.denied', 'The disk of the node can only be read.'],
   EBUSY: ['file.busy', 'The file is in use: try again later.'],
+  // The game has taken a lease on it.
+  EAGAIN: ['file.busy', 'The file is in use: try again later.'],
   ETXTBSY: ['file.busy', 'The program in this file is running: stop the server first.'],
   EMFILE: ['file.busy', 'Too many files are open on the node: try again later.'],
   ENFILE: ['file.busy', 'Too many files are open on the node: try again later.'],

@@ -49,8 +49,7 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
         return toEntry(name, await file.stat());
       }),
     async close(handle, request, { connection }) {
-      await handles.close(handle, connection, request);
-      return {};
+      return await handles.close(handle, connection, request);
     },
   };
 

@@ -1,10 +1,11 @@
 import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
-import { HANDLES_PER_SERVER_MAX } from '../../src/protocol/data-plane.js';
+import { HANDLES_PER_SERVER_MAX, type HandleOutput } from '../../src/protocol/data-plane.js';
 import type { Coming } from './at-close.js';
 import { FileError } from './errors.js';
 import type { Account } from './quota.js';
 import type { Room } from './room.js';
+import type { HandleRequest } from './service.js';
 
 /** Files that stay open between two calls. They are files, not names: one that is renamed goes on. */
 export interface Handles {
@@ -16,12 +17,16 @@ export interface Handles {
    */
   use(handle: string, connection: object): OpenFile & { release(): void };
   /** Resolves when it is with the disk and closed; rejects when it could not be written. */
-  close(handle: string, connection: object, options: { discard: boolean }): Promise<void>;
+  close(handle: string, connection: object, closing: Closing): Promise<Closed>;
   /** What is coming under a name is discarded: nobody said that it is whole. Waits also for those that are being closed. */
   closeWhere(isMeant: (file: OpenFile) => boolean): Promise<void>;
   /** Close all, and take no more. */
   stop(): Promise<void>;
 }
+
+/** As the protocol has it. */
+export type Closing = HandleRequest<'close'>;
+export type Closed = HandleOutput<'close'>;
 
 export interface OpenFile {
   serverUuid: string;
@@ -46,10 +51,11 @@ interface Held extends OpenFile {
 }
 
 const IDLE_CHECKS = 4;
+const DISCARD: Closing = { discard: true, isAbandoned: false };
 
 export function createHandles(idleMs: number, onError: (error: unknown) => void): Handles {
   const held = new Map<string, Held>();
-  const closing = new Map<Held, Promise<void>>();
+  const closing = new Map<Held, Promise<Closed>>();
 
   function find(handle: string, connection: object): Held {
     const found = held.get(handle);
@@ -57,12 +63,12 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
     throw new FileError('file.handle_invalid', 'The file is no longer open: open it again.');
   }
 
-  async function closeHeld(handle: string, found: Held, discard: boolean): Promise<void> {
+  async function closeHeld(handle: string, found: Held, how: Closing): Promise<Closed> {
     held.delete(handle);
-    const work = whenIdle(found).then(() => end(found, discard));
+    const work = whenIdle(found).then(() => end(found, how));
     closing.set(found, work);
     try {
-      await work;
+      return await work;
     } finally {
       closing.delete(found);
     }
@@ -71,7 +77,7 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
   async function closeWhere(isMeant: (file: Held) => boolean): Promise<void> {
     const begun = [...closing].flatMap(([file, work]) => (isMeant(file) ? [work.catch(() => {})] : []));
     const meant = [...held].filter(([, file]) => isMeant(file));
-    const work = meant.map(([handle, file]) => closeHeld(handle, file, true).catch(onError));
+    const work = meant.map(([handle, file]) => closeHeld(handle, file, DISCARD).catch(onError));
     await Promise.all([...begun, ...work]);
   }
 
@@ -86,7 +92,7 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
     async add(file) {
       const ofServer = [...held.values()].filter(({ serverUuid }) => serverUuid === file.serverUuid).length;
       if (ofServer >= HANDLES_PER_SERVER_MAX || isStopped) {
-        await end({ ...file, isWritten: false }, true);
+        await end({ ...file, isWritten: false }, DISCARD);
         throw new FileError(
           'file.busy',
           `A server has at most ${HANDLES_PER_SERVER_MAX} files open: close some.`,
@@ -112,8 +118,7 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
         },
       };
     },
-    close: async (handle, connection, { discard }) =>
-      await closeHeld(handle, find(handle, connection), discard),
+    close: async (handle, connection, how) => await closeHeld(handle, find(handle, connection), how),
     closeWhere,
     async stop() {
       isStopped = true;
@@ -132,11 +137,14 @@ async function whenIdle(file: Held): Promise<void> {
 
 async function end(
   { file, coming, room, isWritten }: OpenFile & Pick<Held, 'isWritten'>,
-  discard: boolean,
-): Promise<void> {
+  { discard, isAbandoned }: Closing,
+): Promise<Closed> {
   try {
-    if (coming !== null) await (discard ? coming.discard() : coming.finish({ isWritten }));
-    else if (isWritten) await file.sync();
+    if (coming === null) {
+      if (isWritten) await file.sync();
+    } else if (discard) await coming.discard();
+    else return await coming.finish({ isWritten, isAbandoned });
+    return { isDropped: false };
   } finally {
     await file.close();
     await room.end();

@@ -55,7 +55,13 @@ export function createLeftovers(stateDirectory: string, log: Logger): Leftovers 
 
   function forget(serverUuid: string) {
     stopLingering(serverUuid);
-    if (!inherited.has(serverUuid)) rmSync(markOf(serverUuid), { force: true });
+    if (inherited.has(serverUuid)) return;
+    try {
+      rmSync(markOf(serverUuid), { force: true });
+    } catch (error) {
+      // A note too many costs the next agent a walk; here nobody would hear of the error, which would end this one.
+      log.warn({ error, serverUuid }, 'a note of half-written files could not be removed');
+    }
   }
 
   return {

@@ -156,7 +156,7 @@ async function openHandle(
     isAppending: request.append,
   });
   // Its connection may have ended meanwhile, with all that was known to be its own.
-  if (signal.aborted) await handles.close(handle, connection, { discard: true });
+  if (signal.aborted) await handles.close(handle, connection, { discard: true, isAbandoned: false });
   signal.throwIfAborted();
   return { handle, entry };
 }

@@ -1,4 +1,4 @@
-import { type FileHandle, unlink } from 'node:fs/promises';
+import { type FileHandle, lstat, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
 import { entryOf, openPlace } from './descriptors.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
@@ -15,6 +15,8 @@ export interface PendingFile {
   temporaryName: string;
   handle: FileHandle;
   account: Account;
+  /** What was under its name on the disk when it came to it; null: nothing. */
+  onDisk: string | null;
   /** False once its name was removed or given to another: what is written goes nowhere then, as with any open file. */
   isNamed: boolean;
   /** False once something newer is under its name, where it will come all the same. */
@@ -31,6 +33,8 @@ export interface PendingFiles {
   has(place: Place): Promise<boolean>;
   /** The temporaries in a directory, by the names that they will get. */
   namesIn(directory: FileHandle): Promise<Map<string, string>>;
+  /** Something newer has been put under the name. */
+  hide(place: Place): Promise<void>;
   /** Take the name from what is pending there. @returns Whether there was such a file. */
   removeName(place: Place): Promise<boolean>;
   /** The same of all in a directory. @returns How many. */
@@ -60,6 +64,17 @@ export function shownOf(files: PendingFile[]): PendingFile | null {
 export async function identify(directory: FileHandle): Promise<string> {
   const { dev, ino } = await directory.stat({ bigint: true });
   return `${dev}:${ino}`;
+}
+
+/** What is under a name on the disk, whatever is pending there: another text once it is another file or has other content. */
+export async function versionAt({ parent, name }: Place): Promise<string | null> {
+  const status = await lstat(entryOf(parent, name), { bigint: true }).catch(nullIfMissing);
+  return status && [status.dev, status.ino, status.size, status.mtimeNs].join(':');
+}
+
+function nullIfMissing(error: unknown): null {
+  if (isErrorCode(error, 'ENOENT')) return null;
+  throw error;
 }
 
 /** As many as there are handles at most: looking through them takes no time. */
@@ -111,6 +126,10 @@ export function createPendingFiles(): PendingFiles {
         const key = await identify(directory);
         const found = files.filter((file) => file.isShown && file.directory === key);
         return new Map(found.map(({ name, temporaryName }) => [name, temporaryName]));
+      }),
+    hide: (place) =>
+      whenAny(undefined, async () => {
+        for (const file of await names.of(place)) file.isShown = false;
       }),
     removeName: (place) =>
       whenAny(false, async () => {

@@ -13,10 +13,10 @@ export interface Tally {
   promisedBytes: number;
   add(bytes: number): void;
   remove(bytes: number): void;
-  /** Settles, never rejecting, with the measurement that is under way or begins now. */
-  measure(): Promise<void>;
+  /** Settles, never rejecting, with what the measurement that is under way or begins now finds; null: it failed. */
+  measure(): Promise<number | null>;
   /** As `measure`, but never with one that began before. */
-  measureAfresh(): Promise<void>;
+  measureAfresh(): Promise<number | null>;
 }
 
 /** Bytes that are on the disk now. */
@@ -37,9 +37,9 @@ export function createTally({ serverUuid, directory, measure, log }: TallyOption
   /** Since the last measurement ended. */
   let removedBytes = 0;
   let isOverstated = false;
-  let underway: Promise<void> | null = null;
+  let underway: Promise<number | null> | null = null;
 
-  async function count(): Promise<void> {
+  async function count(): Promise<number | null> {
     const startedAtMs = performance.now();
     const addedBefore = addedBytes;
     isOverstated = false;
@@ -50,12 +50,15 @@ export function createTally({ serverUuid, directory, measure, log }: TallyOption
       addedBytes -= addedBefore;
       removedBytes = 0;
       measuredAtMs = startedAtMs;
+      return bytes;
     } catch (error) {
       log.warn({ error, directory }, 'the disk usage of a server could not be measured');
       // Not asked for without end, if there is a figure to go by.
       if (measuredBytes !== null) measuredAtMs = startedAtMs;
+      return null;
+    } finally {
+      underway = null;
     }
-    underway = null;
   }
   const begin = () => {
     underway ??= count();
@@ -83,7 +86,7 @@ export function createTally({ serverUuid, directory, measure, log }: TallyOption
     measure: begin,
     async measureAfresh() {
       await underway;
-      await begin();
+      return await begin();
     },
   };
 }

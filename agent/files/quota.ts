@@ -9,7 +9,10 @@ export interface Quota {
   account(serverUuid: string, server: FileServer): Account;
   /** The last figure, and how old it is; null: not measured yet. */
   lastUsage(serverUuid: string): { bytes: number; ageMs: number } | null;
-  /** Measured now; null when that is not possible. */
+  /**
+   * Measured now; null when that is not possible. Only what was found: what was written meanwhile would count twice where
+   * the measurement has seen it, and nobody is to be stopped for that.
+   */
   measure(serverUuid: string, directory: string): Promise<number | null>;
   forget(serverUuid: string): void;
 }
@@ -63,9 +66,7 @@ export function createQuota(
       return tally === undefined || bytes === null ? null : { bytes, ageMs: tally.ageMs() };
     },
     async measure(serverUuid, directory) {
-      const tally = tallyOf(serverUuid, directory);
-      await tally.measureAfresh();
-      return tally.usedBytes();
+      return await tallyOf(serverUuid, directory).measureAfresh();
     },
     forget: (serverUuid) => tallies.delete(serverUuid),
   };
@@ -144,7 +145,7 @@ function exceeded(limitBytes: number | null): FileError {
 }
 
 /** Whatever became of it by then. */
-async function within(work: Promise<void>, timeoutMs: number): Promise<void> {
+async function within(work: Promise<unknown>, timeoutMs: number): Promise<void> {
   let timer: NodeJS.Timeout | undefined;
   const timeout = new Promise<void>((resolve) => {
     timer = setTimeout(resolve, timeoutMs);

@@ -2,7 +2,14 @@ import { lstat, rename } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
 import { entryOf, openDirectory, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
-import { identify, type PendingFile, type PendingFiles, type PendingNames, shownOf } from './pending.js';
+import {
+  identify,
+  type PendingFile,
+  type PendingFiles,
+  type PendingNames,
+  shownOf,
+  versionAt,
+} from './pending.js';
 import type { Account } from './quota.js';
 import { heldBytes } from './regular.js';
 import { ignoreMissing, moveWithoutReplacing } from './temporary.js';
@@ -60,7 +67,10 @@ async function renameInTurn(
   else if (isInTheWay && before?.isDirectory()) throw fileInTheWay();
   const isOnDisk = before !== null && !before.isDirectory();
   if (!isPending || isOnDisk) await renameThing(from, to, renaming);
-  for (const file of moving) await movePending(file, to, renaming.replace);
+  for (const file of moving) {
+    await movePending(file, to, renaming.replace);
+    if (!isOnDisk) file.onDisk = await versionAt(to);
+  }
   for (const file of replaced) if (!moving.includes(file)) await names.removeName(file);
 }
 

@@ -37,6 +37,7 @@ export async function writeFile(place: Place, source: Readable, writing: Writing
       signal.throwIfAborted();
       await temporary.finish(place.name, { mode, replace });
       isKept = true;
+      await writing.pending.hide(place);
       if (before !== null) account.credit(heldBytes(before));
       return toEntry(place.name, await temporary.handle.stat());
     } finally {

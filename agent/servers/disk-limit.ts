@@ -6,7 +6,7 @@ import { settlesWithin } from './wait.js';
 export interface DiskUsage {
   /** The last figure, and how old it is; null: not measured yet. */
   last(uuid: string): { bytes: number; ageMs: number } | null;
-  /** Measured now; null when that is not possible. */
+  /** Measured now, nothing added for what was written meanwhile; null when that is not possible. */
   measure(uuid: string): Promise<number | null>;
   /** Has the file system itself hold the server to its limit, where it can. Never rejects. */
   hold(uuid: string, diskMb: number): Promise<void>;

@@ -1,4 +1,4 @@
-import { finished, type Readable, Transform } from 'node:stream';
+import { finished, Readable } from 'node:stream';
 import { AppError } from '../lib/errors.js';
 import type { Call } from './data-plane-call.js';
 
@@ -7,33 +7,41 @@ const IDLE_TIMEOUT_MS = 60_000;
 /** So many of those whoever reads, or sends, or the node that finishes an upload may take. */
 const IDLE_TIMES_MAX = 5;
 const OK = 200;
+/** Of what has come and is not taken. */
+const BODY_BUFFER_BYTES = 256 * 1024;
 
 /** What the agent sends, with an error in the end unless it is everything. Destroying it ends the call. */
 export function bodyOf(call: Call, sizeBytes: number): Readable {
   const { stream } = call;
   let received = 0;
-  const body = new Transform({
-    transform(chunk, _encoding, done) {
-      received += chunk.length;
-      done(null, chunk);
-    },
-    flush(done) {
-      const isWhole = call.isWhole() && received === sizeBytes;
-      done(isWhole ? null : toError(call.failure()));
+  const body = new Readable({
+    highWaterMark: BODY_BUFFER_BYTES,
+    read: () => void stream.resume(),
+    destroy(error, done) {
+      call.fail(new AppError('file.failed', 'Nobody reads it any more.'));
+      done(error);
     },
   });
   // Whoever reads hears of it there; nobody may be reading any more.
   body.on('error', () => {});
-  body.once('close', () => call.fail(new AppError('file.failed', 'Nobody reads it any more.')));
-  const breakOff = () => {
-    if (!body.writableEnded) body.destroy(toError(call.failure()));
+  let isOver = false;
+  const finish = () => {
+    if (isOver) return;
+    isOver = true;
+    if (call.isWhole() && received === sizeBytes) body.push(null);
+    else body.destroy(toError(call.failure()));
   };
-  stream.once('close', breakOff);
-  if (stream.destroyed) breakOff();
-  stream.pipe(body);
+  stream.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    if (!body.push(chunk)) stream.pause();
+  });
+  stream.once('end', finish);
+  stream.once('close', finish);
+  // Nothing comes of an empty file.
+  if (stream.destroyed) finish();
   let waitedBefore = 0;
   watchIdleness(call, () => {
-    const waiting = stream.readableLength + body.readableLength + body.writableLength;
+    const waiting = stream.readableLength + body.readableLength;
     const hasMoved = waiting !== waitedBefore;
     waitedBefore = waiting;
     if (waiting === 0) return { problem: 'The node stopped sending. Try again.', timesMax: 1 };

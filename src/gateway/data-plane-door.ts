@@ -51,14 +51,14 @@ export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: C
       if (isClosing) throw new AppError('panel.stopping');
       const control = findControl(nodeId, credential.secretVersion);
       if (!socket.destroyed)
-        sockets.handleUpgrade(request, socket, head, (opened) => accept(opened, control));
+        sockets.handleUpgrade(request, socket, head, (opened) => accept(opened, socket, control));
     } finally {
       leave();
     }
   }
 
-  function accept(socket: WebSocket, control: AgentConnection): void {
-    const link = openDataLink({ socket, control, pingIntervalMs, log });
+  function accept(socket: WebSocket, below: Duplex, control: AgentConnection): void {
+    const link = openDataLink({ socket, below, control, pingIntervalMs, log });
     open.add(link);
     link.ended.addEventListener('abort', () => open.delete(link));
     dataLinks.attach(link);

@@ -66,8 +66,12 @@ export function createHandleClient({
       return within(call, ANSWER_TIMEOUT_MS, read());
     },
 
-    async readStream(offset, { signal } = {}) {
-      const call = await get('transfer', { offset: `${check(Count, offset)}` }, signal);
+    async readStream(offset, { length, signal } = {}) {
+      const query = { offset: `${check(Count, offset)}` };
+      const call =
+        length === undefined
+          ? await get('transfer', query, signal)
+          : await get('operation', { ...query, length: `${check(ChunkLength, length)}` }, signal);
       const headers = await within(call, ANSWER_TIMEOUT_MS, requireOk(call));
       return bodyOf(call, readLength(call, headers));
     },

@@ -1,16 +1,17 @@
 import { setMaxListeners } from 'node:events';
 import { type ClientHttp2Session, connect } from 'node:http2';
-import { createWebSocketStream, type WebSocket } from 'ws';
+import type { Duplex } from 'node:stream';
+import type { WebSocket } from 'ws';
 import { AppError } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import {
   CONNECTION_WINDOW_BYTES,
-  DATA_BUFFER_BYTES,
   DATA_FRAME_MAX_BYTES,
   STREAM_WINDOW_BYTES,
 } from '../protocol/data-plane.js';
 import type { AgentConnection } from './connection.js';
 import { createPlaces, type Places } from './data-plane-places.js';
+import { streamOver } from './data-plane-stream.js';
 
 /** For streams and what waits in them, in megabytes as Node wants it. */
 const SESSION_MEMORY_MAX_MB = 256;
@@ -36,12 +37,14 @@ export interface DataLink {
 
 export interface DataLinkOptions {
   socket: WebSocket;
+  /** The connection that the WebSocket speaks over. */
+  below: Duplex;
   control: AgentConnection;
   pingIntervalMs: number;
   log: Log;
 }
 
-export function openDataLink({ socket, control, pingIntervalMs, log }: DataLinkOptions): DataLink {
+export function openDataLink({ socket, below, control, pingIntervalMs, log }: DataLinkOptions): DataLink {
   const { nodeId } = control;
   const lost = new AppError(
     'node.offline',
@@ -51,10 +54,7 @@ export function openDataLink({ socket, control, pingIntervalMs, log }: DataLinkO
   // Each call listens.
   setMaxListeners(0, ending.signal);
   const places = new Map<string, Places>();
-  const duplex = createWebSocketStream(socket, {
-    readableHighWaterMark: DATA_BUFFER_BYTES,
-    writableHighWaterMark: DATA_BUFFER_BYTES,
-  });
+  const duplex = streamOver(socket, below);
   const session = connect('http://agent', {
     createConnection: () => duplex,
     maxSessionMemory: SESSION_MEMORY_MAX_MB,

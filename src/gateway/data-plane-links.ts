@@ -19,6 +19,12 @@ export function createDataLinks(agents: AgentGateway): DataLinks {
   const byNode = new Map<string, DataLink>();
   const waiting = new Map<string, Set<() => void>>();
 
+  /** One that is about to be told that it has ended takes nothing any more. */
+  function find(nodeId: string): DataLink | undefined {
+    const link = byNode.get(nodeId);
+    return link && !link.session.closed && !link.session.destroyed ? link : undefined;
+  }
+
   function wake(nodeId: string): void {
     for (const look of waiting.get(nodeId) ?? []) look();
   }
@@ -49,7 +55,7 @@ export function createDataLinks(agents: AgentGateway): DataLinks {
         reject(error);
       };
       const look = () => {
-        const link = byNode.get(nodeId);
+        const link = find(nodeId);
         if (!link) return agents.isConnected(nodeId) || giveUp(new AppError('node.offline'));
         settle();
         resolve(link);
@@ -62,10 +68,10 @@ export function createDataLinks(agents: AgentGateway): DataLinks {
   }
 
   return {
-    find: (nodeId) => byNode.get(nodeId),
+    find,
     async reach(nodeId, signal) {
       signal?.throwIfAborted();
-      const link = byNode.get(nodeId);
+      const link = find(nodeId);
       if (link) return link;
       requireControl(nodeId);
       return arrival(nodeId, signal);

@@ -95,8 +95,8 @@ export interface FileHandleClient {
   ): Promise<HandleOutput<Name>>;
   /** Fewer bytes than asked for, or none, at the end of the file. At most `HANDLE_CHUNK_MAX_BYTES`. */
   read(offset: number, length: number, options?: FileCallOptions): Promise<Buffer>;
-  /** From there to the end of the file as it is when the reading gets there. */
-  readStream(offset: number, options?: FileCallOptions): Promise<Readable>;
+  /** From there so many bytes, at most `HANDLE_CHUNK_MAX_BYTES`, or to the end of the file as it is then. */
+  readStream(offset: number, options?: FileCallOptions & { length?: number }): Promise<Readable>;
   /** Answers how many bytes were written: all of them, at most `HANDLE_CHUNK_MAX_BYTES`. */
   write(offset: number, data: Buffer, options?: FileCallOptions): Promise<number>;
 }

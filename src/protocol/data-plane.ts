@@ -166,8 +166,17 @@ export const HandleOperations = {
     input: z.object({ mode: Mode.optional(), modifiedAtMs: Time.optional(), sizeBytes: Count.optional() }),
     output: FileEntry,
   },
-  /** Written bytes are with the disk when it answers. `discard`: what was to come to its name now does not. */
-  close: { input: z.object({ discard: z.boolean().default(false) }), output: z.object({}) },
+  /** Written bytes are with the disk when it answers. */
+  close: {
+    input: z.object({
+      /** What was to come to its name now does not. */
+      discard: z.boolean().default(false),
+      /** Its client has gone without closing it: what came stays for it to resume, unless something newer is under its name. */
+      isAbandoned: z.boolean().default(false),
+    }),
+    /** `isDropped`: something newer was. */
+    output: z.object({ isDropped: z.boolean().default(false) }),
+  },
 } as const;
 export type HandleOperation = keyof typeof HandleOperations;
 export type HandleInput<Name extends HandleOperation> = z.input<(typeof HandleOperations)[Name]['input']>;

@@ -4,7 +4,7 @@ import type { FilePlane } from '../gateway/files.js';
 import type { Log } from '../lib/log.js';
 import type { Caller } from './caller.js';
 import type { Changes } from './changes.js';
-import { closeFile, discardFile } from './closing.js';
+import { abandonFile, discardFile } from './closing.js';
 import { createExplanations } from './explanations.js';
 import { controlFlow } from './flow.js';
 import { createHandles } from './handles.js';
@@ -16,7 +16,7 @@ export interface Channel {
   /**
    * Nothing is answered any more, what is under way ends, and what is open is closed. Resolves when all that is done.
    * @param discard Files that were to come to their names at the end do not; else what has come of them stays, so that
-   * their uploads can be resumed. Only the first call decides.
+   * their uploads can be resumed, unless something newer is under their names. Only the first call decides.
    */
   end(discard: boolean): Promise<void>;
 }
@@ -95,7 +95,7 @@ export function serveChannel(options: ChannelOptions): Channel {
     stopping.abort();
     const left = handles.files();
     handles.clear();
-    const closeOne = discard ? discardFile : closeFile;
+    const closeOne = discard ? discardFile : abandonFile;
     const closed = await Promise.allSettled(left.map((file) => closeOne(file, { changes, paths })));
     for (const outcome of closed) {
       if (outcome.status === 'rejected') {

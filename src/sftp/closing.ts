@@ -15,16 +15,29 @@ export interface ClosingOptions {
  * more) is refused, and it does not come.
  */
 export function closeFile(file: OpenFile, options: ClosingOptions): Promise<void> {
-  return file.queue.run(async () => {
-    const refusal = file.canWrite ? await refusalOf(file, options) : null;
-    await close(file, refusal !== null, options);
-    if (refusal) throw refusal.error;
-  });
+  return closeIfAllowed(file, options, { isAbandoned: false });
+}
+
+/** The same for a client that has gone without closing it: what came stays only if nothing newer is under its name. */
+export function abandonFile(file: OpenFile, options: ClosingOptions): Promise<void> {
+  return closeIfAllowed(file, options, { isAbandoned: true });
 }
 
 /** What has been written and was to come to its name at the end is thrown away. */
 export function discardFile(file: OpenFile, options: ClosingOptions): Promise<void> {
-  return file.queue.run(() => close(file, true, options));
+  return file.queue.run(() => close(file, options, { discard: true, isAbandoned: true }));
+}
+
+function closeIfAllowed(
+  file: OpenFile,
+  options: ClosingOptions,
+  { isAbandoned }: { isAbandoned: boolean },
+): Promise<void> {
+  return file.queue.run(async () => {
+    const refusal = file.canWrite ? await refusalOf(file, options) : null;
+    await close(file, options, { discard: refusal !== null, isAbandoned });
+    if (refusal) throw refusal.error;
+  });
 }
 
 async function refusalOf(
@@ -39,10 +52,14 @@ async function refusalOf(
   }
 }
 
-async function close(file: OpenFile, discard: boolean, { changes }: ClosingOptions): Promise<void> {
-  const { client, path, isChanged, comesAtClose, writtenBytes } = file;
-  const isKept = isChanged && !(discard && comesAtClose);
+async function close(
+  { client, path, isChanged, comesAtClose, writtenBytes }: OpenFile,
+  { changes }: ClosingOptions,
+  how: { discard: boolean; isAbandoned: boolean },
+): Promise<void> {
+  const isKept = isChanged && !(how.discard && comesAtClose);
   if (isKept && !comesAtClose) changes.add('upload', path, { bytes: writtenBytes });
-  await client.operate('close', { discard }, { signal: AbortSignal.timeout(CLOSE_TIMEOUT_MS) });
-  if (isKept && comesAtClose) changes.add('upload', path, { bytes: writtenBytes });
+  const signal = AbortSignal.timeout(CLOSE_TIMEOUT_MS);
+  const { isDropped } = await client.operate('close', how, { signal });
+  if (isKept && comesAtClose && !isDropped) changes.add('upload', path, { bytes: writtenBytes });
 }

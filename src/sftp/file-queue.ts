@@ -1,6 +1,7 @@
 import type { FileHandleClient } from '../gateway/files.js';
 import type { FileRight } from './caller.js';
 import type { Flow } from './flow.js';
+import { createReadAhead } from './read-ahead.js';
 
 /** Neighbouring reads, or writes, that wait are one request to the node, of so many bytes at most. */
 const BATCH_MAX_BYTES = 1024 * 1024;
@@ -44,6 +45,7 @@ export function createFileQueue({
   signal: AbortSignal;
   authorise: (right: FileRight) => Promise<unknown>;
 }): FileQueue {
+  const ahead = createReadAhead({ client, flow, signal });
   let waiting: Waiting[] = [];
   let running = 0;
   let runningKind: Waiting['kind'] = 'read';
@@ -94,9 +96,14 @@ export function createFileQueue({
   async function perform(batch: Waiting[]): Promise<void> {
     const [first] = batch;
     if (!first) return;
-    if (first.work) first.resolve(await first.work());
+    if (first.work) await performWork(first, first.work);
     else if (first.kind === 'read') await performReads(first, batch);
     else await performWrites(first, batch);
+  }
+
+  async function performWork({ resolve }: Waiting, work: () => Promise<unknown>): Promise<void> {
+    ahead.drop();
+    resolve(await work());
   }
 
   async function performReads({ offset }: Waiting, batch: Waiting[]): Promise<void> {
@@ -104,7 +111,7 @@ export function createFileQueue({
     flow.reading(bytes);
     try {
       await authorise('file.read');
-      const data = await client.read(offset, bytes, { signal });
+      const data = await ahead.read(offset, bytes);
       for (const item of batch) {
         const start = item.offset - offset;
         item.resolve(data.subarray(start, start + item.length));
@@ -118,7 +125,9 @@ export function createFileQueue({
     await authorise('file.write');
     const parts = batch.flatMap(({ data }) => data ?? []);
     const [only] = parts;
+    flow.hasChanged();
     await client.write(offset, only && parts.length === 1 ? only : Buffer.concat(parts), { signal });
+    flow.hasChanged();
     for (const { resolve } of batch) resolve(undefined);
   }
 

@@ -7,6 +7,8 @@ const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 const REQUEST_BYTES = 512;
 /** Bytes that were read for a client and that it has not taken. */
 const OUTGOING_MAX_BYTES = 4 * 1024 * 1024;
+/** Bytes that are fetched before a client asks for them, of all files of one channel. */
+const AHEAD_MAX_BYTES = 8 * 1024 * 1024;
 /** As in ssh2: a channel's window, and where it is opened again. */
 const WINDOW_BYTES = 2 * 1024 * 1024;
 const WINDOW_LOW_BYTES = WINDOW_BYTES / 2;
@@ -33,6 +35,12 @@ export interface Flow {
   hasRoom(): boolean;
   reading(bytes: number): void;
   hasRead(bytes: number): void;
+  /** False when it is too much to be fetched ahead now. */
+  takeAhead(bytes: number): boolean;
+  giveAhead(bytes: number): void;
+  /** How often something was changed through this channel: what was read before may be different now. */
+  changes(): number;
+  hasChanged(): void;
 }
 
 /**
@@ -55,6 +63,8 @@ export function controlFlow({
   const push = channel.push.bind(channel);
   let pendingBytes = 0;
   let readingBytes = 0;
+  let aheadBytes = 0;
+  let changes = 0;
   let isHeld = false;
 
   channel.push = (data) => {
@@ -103,6 +113,18 @@ export function controlFlow({
     hasRead(bytes) {
       readingBytes -= bytes;
       onRoom();
+    },
+    takeAhead(bytes) {
+      if (aheadBytes + bytes > AHEAD_MAX_BYTES) return false;
+      aheadBytes += bytes;
+      return true;
+    },
+    giveAhead(bytes) {
+      aheadBytes -= bytes;
+    },
+    changes: () => changes,
+    hasChanged() {
+      changes += 1;
     },
   };
 }

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import path from 'node:path';
@@ -34,6 +35,15 @@ export function isCryptographyNative(): boolean {
   } catch {
     return false;
   }
+}
+
+/** As OpenSSH's clients show them when they meet a host for the first time. */
+export function fingerprintsOf(keys: readonly HostKey[]): string[] {
+  const prints = keys.map((key) => {
+    const hash = createHash('sha256').update(key.getPublicSSH()).digest('base64').replace(/=+$/, '');
+    return `${key.type === 'ssh-ed25519' ? 'ED25519' : 'RSA'} SHA256:${hash}`;
+  });
+  return [...new Set(prints)];
 }
 
 function load(file: string, make: () => string): HostKey {

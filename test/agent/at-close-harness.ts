@@ -21,7 +21,10 @@ export function openAtClose(options: FilesOptions = {}) {
       const { stream } = await service.readHandle(handle, { offset: 0, length: null }, call);
       return String(await buffer(stream));
     },
-    close: (handle: string, discard = false) => service.operateHandle(handle, 'close', { discard }, call),
+    close: (handle: string, discard = false) =>
+      service.operateHandle(handle, 'close', { discard, isAbandoned: false }, call),
+    abandon: (handle: string) =>
+      service.operateHandle(handle, 'close', { discard: false, isAbandoned: true }, call),
     async names(path = '/') {
       const { entries } = await operate('list', { path, limit: 1000 });
       return entries.map(({ name }) => name);

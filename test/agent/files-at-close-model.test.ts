@@ -6,6 +6,7 @@ import {
   mkdirSync,
   mkdtempSync,
   openSync,
+  readdirSync,
   renameSync,
   rmdirSync,
   rmSync,
@@ -166,6 +167,7 @@ async function settled(work: () => unknown): Promise<boolean> {
 
 test('whatever is done to files that are being written looks as if they had been under their names all the time', async () => {
   const counts = { done: 0, refused: 0 };
+  const open: number[] = [];
   for (let seed = 1; seed <= SEEDS; seed += 1) {
     const directory = mkdtempSync(join(tmpdir(), 'catalyst-model-'));
     onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
@@ -190,7 +192,10 @@ test('whatever is done to files that are being written looks as if they had been
     }
     expect(world.files.onDisk(), `seed ${seed}`).toEqual(describeTree(directory));
     await world.files.service.close();
+    open.push(readdirSync('/proc/self/fd').length);
   }
+  // Nothing stays open: the last counts are no larger than the first.
+  expect(Math.min(...open.slice(-5))).toBeLessThanOrEqual(Math.max(...open.slice(0, 5)));
   expect(counts.done).toBeGreaterThan(250);
   expect(counts.refused).toBeGreaterThan(50);
 }, 120_000);

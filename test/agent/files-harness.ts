@@ -136,6 +136,12 @@ export const EVERY_OPERATION: Record<string, (files: Files, path: string) => Pro
   'upload in parts into': (files, path) => uploadInParts(files, `${path}/x/new`),
   pull: (files, path) => pullSomething(files, path),
   'pull into': (files, path) => pullSomething(files, `${path}/`),
+  'write at close': async (files, path) => {
+    const how = { write: true, create: true, truncate: true, atClose: true };
+    const { handle } = await files.open(path, how);
+    await files.service.writeHandle(handle, { offset: 0 }, Readable.from([Buffer.from('x')]), files.call);
+    return await files.service.operateHandle(handle, 'close', { discard: false, isAbandoned: false }, files.call);
+  },
 };
 
 async function uploadInParts({ operate, service, call }: Files, path: string) {

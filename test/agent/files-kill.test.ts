@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { build } from 'esbuild';
 import { expect, onTestFinished, test } from 'vitest';
@@ -49,9 +49,7 @@ test.each([
     const writer = await startWriter(places, way);
     const isUnderWay = () =>
       readdirSync(directory).length === 1 + temporaries &&
-      readdirSync(directory).some(
-        (name) => name !== 'file' && readFileSync(join(directory, name)).length > 0,
-      );
+      readdirSync(directory).some((name) => name !== 'file' && statSync(join(directory, name)).size > 0);
     await eventually('temporary files', isUnderWay);
     await kill(writer);
     expect(readFileSync(join(directory, 'file'), 'utf8')).toBe('inside');

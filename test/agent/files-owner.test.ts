@@ -20,7 +20,7 @@ async function put(files: Files, path: string, how: Parameters<Files['open']>[1]
 }
 
 const close = (files: Files, handle: string) =>
-  files.service.operateHandle(handle, 'close', { discard: false }, files.call);
+  files.service.operateHandle(handle, 'close', { discard: false, isAbandoned: false }, files.call);
 
 /** A directory and a file in it with every special bit that there is, as a game may make them. */
 function makeEvil({ at }: Files, name: string) {

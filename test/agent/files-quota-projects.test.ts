@@ -26,9 +26,7 @@ const tool = (name: string, ...words: string[]) => void execFileSync(name, words
 /** As the servers' user, whom limits hold. */
 const asGame = (...words: string[]) => {
   const id = String(SERVER_UID);
-  return execFileSync('setpriv', ['--reuid', id, '--regid', id, '--clear-groups', ...words], {
-    stdio: 'pipe',
-  });
+  tool('setpriv', '--reuid', id, '--regid', id, '--clear-groups', ...words);
 };
 
 /** An ext4 of its own that holds projects to their limits. Throws where this machine has none. */

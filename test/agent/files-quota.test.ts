@@ -80,7 +80,7 @@ test('two servers whose directories begin alike neither see nor pay for each oth
   const places = makePlaces();
   const other = `${places.server}-2`;
   mkdirSync(other);
-  const uuids = { [UUID]: places.server, [OTHER_UUID]: other };
+  const uuids: Record<string, string> = { [UUID]: places.server, [OTHER_UUID]: other };
   const service = createFileService({
     find(uuid) {
       const directory = uuids[uuid];

@@ -307,7 +307,9 @@ test('a handle reads, writes, appends, survives a rename, and belongs to its con
   const stranger = { ...call, connection: {} };
   const invalid = { code: 'file.handle_invalid' };
   await expect(service.operateHandle(handle, 'stat', {}, stranger)).rejects.toMatchObject(invalid);
-  expect(await service.operateHandle(handle, 'close', { discard: false }, call)).toEqual({});
+  expect(await service.operateHandle(handle, 'close', { discard: false, isAbandoned: false }, call)).toEqual({
+    isDropped: false,
+  });
   await expect(service.operateHandle(handle, 'stat', {}, call)).rejects.toMatchObject(invalid);
   const appending = await open('moved', { write: true, append: true });
   await put(0, '!', appending.handle);

@@ -22,6 +22,8 @@ import { openUploads, sha256 } from './uploads-harness.js';
 const content = Buffer.from('what was uploaded');
 const notFound = { code: 'upload.not_found' };
 
+const run = (tool: string, ...words: string[]) => void execFileSync(tool, words);
+
 type Uploads = ReturnType<typeof openUploads>;
 /** What a game may do to the hidden file of an upload: its directory is its own. */
 const SWAPS: [string, (hidden: string, uploads: Uploads) => void][] = [
@@ -31,7 +33,7 @@ const SWAPS: [string, (hidden: string, uploads: Uploads) => void][] = [
   ['a link to a directory outside', (hidden, { places }) => symlinkSync(places.outside, hidden)],
   ['a link to the same file', (hidden) => symlinkSync(`${hidden}.away`, hidden)],
   ['a second name for the same file', (hidden) => linkSync(`${hidden}.away`, hidden)],
-  ['a FIFO', (hidden) => void execFileSync('mkfifo', [hidden])],
+  ['a FIFO', (hidden) => run('mkfifo', hidden)],
   ['a directory', (hidden) => mkdirSync(hidden)],
 ];
 if (isRoot) SWAPS.push(['a foreign file', (hidden, { places }) => linkSync(places.secret, hidden)]);

@@ -30,7 +30,7 @@ async function writeMany(prefix: string): Promise<void> {
     const handle = await open(`d/${prefix}-${turn % 5}`);
     const piece = Buffer.alloc(PIECE_BYTES, 'abcdefghijklmnopqrstuvwxyz'.charAt(turn % 26));
     await service.writeHandle(handle, { offset: 0 }, Readable.from([piece]), call);
-    await service.operateHandle(handle, 'close', { discard: false }, call);
+    await service.operateHandle(handle, 'close', { discard: false, isAbandoned: false }, call);
   }
 }
 

@@ -1,3 +1,4 @@
+import path from 'node:path';
 import { pino } from 'pino';
 import { expect } from 'vitest';
 import { createReleasers, type Releasers } from '../../src/lib/releasers.js';
@@ -13,6 +14,8 @@ export interface Stage {
   serverId: string;
   uuid: string;
   hostPort: number;
+  /** The server's own, on its node. */
+  directory: string;
   watcher: Watcher;
   /** `kill -9`. */
   killPanel(): Promise<void>;
@@ -28,18 +31,28 @@ export interface Game {
   template: Record<string, unknown>;
 }
 
+export interface StageOptions {
+  panelEnvironment?: Record<string, string>;
+  /** Of the agent; without it, one is made. */
+  agentDirectory?: string;
+}
+
 /** Register → node by deployment token with a real agent → template → server → subscribe. */
-export async function setStage(game: Game): Promise<Stage> {
+export async function setStage(game: Game, options: StageOptions = {}): Promise<Stage> {
   const releasers = createReleasers(pino({ level: 'warn' }));
   try {
-    return await buildStage(game, releasers);
+    return await buildStage(game, options, releasers);
   } catch (error) {
     await releasers.releaseAll();
     throw error;
   }
 }
 
-async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
+async function buildStage(
+  game: Game,
+  { panelEnvironment, agentDirectory }: StageOptions,
+  releasers: Releasers,
+): Promise<Stage> {
   const database = await createTestDatabase();
   releasers.push('database', database.drop);
   const directory = temporaryDirectory();
@@ -48,6 +61,7 @@ async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
     startPanelProcess({
       dataDir: `${directory.path}/panel`,
       databaseUrl: database.url,
+      ...(panelEnvironment && { environment: panelEnvironment }),
       ...(port !== undefined && { port }),
     });
   let panel = await start();
@@ -65,7 +79,7 @@ async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
     panelUrl: panel.url,
     nodeId,
     token: deploymentToken,
-    dataDir: `${directory.path}/agent`,
+    dataDir: agentDirectory ?? `${directory.path}/agent`,
     runtime: game.runtime,
   };
   let agent = startAgentProcess(agentOptions);
@@ -103,6 +117,7 @@ async function buildStage(game: Game, releasers: Releasers): Promise<Stage> {
     serverId,
     uuid: server.body.data.uuid,
     hostPort,
+    directory: path.join(agentOptions.dataDir, 'servers', server.body.data.uuid),
     watcher,
     killPanel: async () => void (await panel.end('SIGKILL')),
     async startPanel() {

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { startAgent } from '../../agent/agent.js';
+import type { AgentConfig } from '../../agent/config.js';
 import { agentConfig, configureCommand, shimCommand } from '../agent/harness.js';
 import { eventually } from './condition.js';
 import type { PanelWithDoors } from './doors.js';
@@ -10,13 +11,18 @@ import type { PanelWithDoors } from './doors.js';
 export type FileNode = Awaited<ReturnType<typeof startFileNode>>;
 
 /** A node whose agent, in this process, is connected and has the files of servers. */
-export async function startFileNode(panel: PanelWithDoors, fields: Record<string, unknown> = {}) {
+export async function startFileNode(
+  panel: PanelWithDoors,
+  fields: Record<string, unknown> = {},
+  settings: Partial<AgentConfig> = {},
+) {
   const node = await panel.createNode({ maxMemoryMb: 10_000_000, maxCpuCores: 4000, ...fields });
   const dataDir = mkdtempSync(join(tmpdir(), 'catalyst-files-'));
   const config = {
     ...agentConfig({ url: `http://127.0.0.1:${panel.port}` }, dataDir),
     nodeId: node.id,
     nodeToken: node.secret,
+    ...settings,
   };
   // Nothing comes from the node by itself while a test compares what is stored.
   const timings = { redialMinMs: 20, redialMaxMs: 100, healthIntervalMs: 3_600_000 };

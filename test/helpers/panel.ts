@@ -68,11 +68,17 @@ export async function startPanel(options: PanelOptions = {}) {
   const { context, app } = await buildPanel(config, log, databaseUrl);
   let port = 0;
 
-  async function call(method: string, url: string, body?: unknown, token?: string): Promise<Answer> {
+  async function call(
+    method: string,
+    url: string,
+    body?: unknown,
+    token?: string,
+    headers: Record<string, string> = {},
+  ): Promise<Answer> {
     const response = await app.inject({
       method: method as 'GET',
       url,
-      headers: token ? { authorization: `Bearer ${token}` } : {},
+      headers: { ...headers, ...(token && { authorization: `Bearer ${token}` }) },
       ...(body !== undefined && { payload: body as NonNullable<InjectOptions['payload']> }),
     });
     const isJson = String(response.headers['content-type'] ?? '').includes('json');

@@ -69,6 +69,20 @@ function describeTree(path: string): string[] {
   return [own, ...below.flatMap((name) => describeTree(join(path, name)))];
 }
 
+let socketDirectory: string | undefined;
+
+/** A socket that nobody listens on any more: made once, as it takes a process of its own. */
+function socketToCopy(): string {
+  if (socketDirectory === undefined) {
+    const directory = mkdtempSync(join(tmpdir(), 'catalyst-socket-'));
+    process.once('exit', () => rmSync(directory, { recursive: true, force: true }));
+    const path = JSON.stringify(join(directory, 's'));
+    run(process.execPath, '-e', `require('net').createServer().listen(${path}, () => process.exit())`);
+    socketDirectory = directory;
+  }
+  return join(socketDirectory, 's');
+}
+
 const link = (target: (places: Places) => string, name: string) => (places: Places) =>
   symlinkSync(target(places), join(places.server, name));
 const run = (tool: string, ...words: string[]) => void execFileSync(tool, words, { stdio: 'ignore' });
@@ -230,12 +244,7 @@ export const PATH_TRICKS: PathTrick[] = [
   {
     name: 'a socket',
     path: () => 's',
-    prepare: ({ server }) =>
-      run(
-        process.execPath,
-        '-e',
-        `require('net').createServer().listen(${JSON.stringify(join(server, 's'))},()=>process.exit())`,
-      ),
+    prepare: ({ server }) => run('cp', '--archive', socketToCopy(), join(server, 's')),
   },
   {
     name: 'a file of a terabyte of nothing',

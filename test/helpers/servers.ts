@@ -1,5 +1,12 @@
 import type { Panel } from './panel.js';
 
+/** Columns of a server whose deletion is asked for, and stays under way: nobody gets to carry it out. */
+export const BEING_DELETED = {
+  deletionRequestedAt: new Date(),
+  activeAction: 'delete',
+  activeActionExpiresAt: new Date(Date.now() + 3_600_000),
+} as const;
+
 /** A stored server, without asking anybody: for tests that are about what comes after. */
 export async function insertServer(
   panel: Panel,

@@ -18,6 +18,7 @@ import {
   textOf,
 } from '../helpers/file-requests.js';
 import type { TestUser } from '../helpers/panel.js';
+import { BEING_DELETED } from '../helpers/servers.js';
 
 const MB = 1024 * 1024;
 /** More than fits on the way between the node and a client that does not read. */
@@ -49,10 +50,13 @@ interface Case {
   apiKeyId: string;
 }
 
-async function makeCase(): Promise<Case> {
+const SESSION_ENDS = 'the session is revoked';
+
+async function makeCase(what = ''): Promise<Case> {
   const server = await requests.makeServer();
   const user = await panel.createUser();
-  const { id: apiKeyId, key: token } = await createApiKey(panel, user.token);
+  const { id: apiKeyId, key } = await createApiKey(panel, user.token);
+  const token = what === SESSION_ENDS ? user.token : key;
   await panel.context.database.prisma.serverAccess.create({
     data: { serverId: server.id, userId: user.id, permissions: ['file.read', 'file.write'] },
   });
@@ -63,6 +67,12 @@ const prisma = () => panel.context.database.prisma;
 
 /** Ways to lose everything, done behind the panel's back as another panel would. What it answers, where it can. */
 const LOSSES: [string, number, (found: Case) => Promise<unknown>][] = [
+  [
+    SESSION_ENDS,
+    401,
+    ({ user }) =>
+      prisma().session.updateMany({ where: { userId: user.id }, data: { revokedAt: new Date() } }),
+  ],
   ['the API key is deleted', 401, ({ apiKeyId }) => prisma().apiKey.delete({ where: { id: apiKeyId } })],
   [
     'the account is disabled',
@@ -91,8 +101,7 @@ const LOSSES: [string, number, (found: Case) => Promise<unknown>][] = [
   [
     'the server is being deleted',
     409,
-    ({ server }) =>
-      prisma().server.update({ where: { id: server.id }, data: { deletionRequestedAt: new Date() } }),
+    ({ server }) => prisma().server.update({ where: { id: server.id }, data: BEING_DELETED }),
   ],
 ];
 
@@ -103,8 +112,8 @@ async function endsSoon(what: string, look: () => boolean): Promise<void> {
   expect(Date.now() - startedAtMs).toBeLessThan(ENDED_WITHIN_MS);
 }
 
-test.each(LOSSES)('a download ends when %s', async (_what, _status, lose) => {
-  const found = await makeCase();
+test.each(LOSSES)('a download ends when %s', async (what, _status, lose) => {
+  const found = await makeCase(what);
   const { server, token } = found;
   writeFileSync(server.inside('big.bin'), Buffer.alloc(BIG_BYTES));
   const call = requests.send(server, 'download', { token, query: { path: '/big.bin' } });
@@ -125,8 +134,8 @@ async function refusal(call: ClientRequest, status: number): Promise<void> {
   expect(answer.statusCode, await textOf(answer)).toBe(status);
 }
 
-test.each(LOSSES)('an upload whose client sends no more ends when %s', async (_what, status, lose) => {
-  const found = await makeCase();
+test.each(LOSSES)('an upload whose client sends no more ends when %s', async (what, status, lose) => {
+  const found = await makeCase(what);
   const { server, token } = found;
   const headers = { 'content-type': FORM_TYPE };
   const options = { method: 'POST', headers, token, query: { path: '/' } };

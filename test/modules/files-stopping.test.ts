@@ -31,6 +31,5 @@ test('a panel that stops cancels tasks, also those that somebody waits for', asy
   expect(answer.status).toBe(503);
   expect(await answer.json()).toMatchObject({ code: 'panel.stopping' });
   await eventually('the node has stopped', () => works.every((stream) => stream.destroyed));
-  await closing;
-  await panel.close();
+  await Promise.all([closing, panel.close()]);
 });

@@ -207,6 +207,39 @@ describe('headers', () => {
     expect(stranger.headers).not.toHaveProperty('access-control-allow-origin');
     await open.close();
   });
+
+  test('a configured origin may ask for parts of files, send them, and read where they belong', async () => {
+    const origin = 'https://dashboard.example.com';
+    const open = await startPanel({ settings: { CORS_ORIGINS: origin } });
+    const asked = [
+      'authorization',
+      'content-type',
+      'range',
+      'if-range',
+      'if-none-match',
+      'if-modified-since',
+    ];
+    const preflight = await open.app.inject({
+      method: 'OPTIONS',
+      url: '/api/servers/x/files/uploads/y',
+      headers: {
+        origin,
+        'access-control-request-method': 'PATCH',
+        'access-control-request-headers': asked.join(','),
+      },
+    });
+    const listed = (name: string, headers: Record<string, unknown>) => String(headers[name]).split(', ');
+    expect(listed('access-control-allow-methods', preflight.headers)).toContain('PATCH');
+    expect(listed('access-control-allow-headers', preflight.headers).sort()).toEqual(asked.sort());
+    const { headers } = await open.app.inject({ url: '/health', headers: { origin } });
+    expect(listed('access-control-expose-headers', headers)).toEqual(
+      expect.arrayContaining([
+        ...['content-disposition', 'etag', 'content-range', 'accept-ranges', 'content-length'],
+        ...['upload-offset', 'retry-after'],
+      ]),
+    );
+    await open.close();
+  });
 });
 
 describe('proxies', () => {

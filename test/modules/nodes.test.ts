@@ -152,6 +152,7 @@ describe('GET /api/nodes', () => {
       lastSeenAt: null,
       runtime: null,
       agentVersion: null,
+      capabilities: [],
       createdAt: expect.any(String),
       updatedAt: expect.any(String),
       servers: [],
@@ -279,7 +280,7 @@ describe('GET /api/nodes/:nodeId', () => {
     const { nodes } = panel.context;
     await nodes.recordConnected(node.id, { runtime: 'process', agentVersion: '1.2', capabilities: ['x'] });
     const { body } = await panel.get(`/api/nodes/${node.id}`, user.token);
-    expect(body.data).toMatchObject({ runtime: 'process', agentVersion: '1.2' });
+    expect(body.data).toMatchObject({ runtime: 'process', agentVersion: '1.2', capabilities: ['x'] });
     await nodes.recordDisconnected(node.id);
   });
 });

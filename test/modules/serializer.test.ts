@@ -35,6 +35,7 @@ const node = {
   lastSeenAt: null,
   runtime: null,
   agentVersion: null,
+  capabilities: [],
   createdAt: at,
   updatedAt: at,
   servers: [{ id: 's', name: 'ünï\u2028', status: 'running' }],

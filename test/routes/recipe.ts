@@ -17,6 +17,7 @@ export interface RouteRequest {
   parameters?: Record<string, string>;
   query?: Record<string, string>;
   body?: unknown;
+  headers?: Record<string, string>;
 }
 
 /** How to make a request to one route that succeeds for who may make it. */
@@ -24,6 +25,8 @@ export interface Recipe {
   /** Columns of the server in the path. */
   server?: Record<string, unknown>;
   request?(cell: Cell): RouteRequest | Promise<RouteRequest>;
+  /** Makes another server such that it can be asked about what only the first one has. */
+  prepareOther?(cell: Cell): Promise<unknown>;
   /** Of the answer when it succeeds. */
   status?: number;
   /** The same of a server that is suspended already, where that is a mistake. */
@@ -44,10 +47,10 @@ export async function prepare(recipe: Recipe, cell: Cell): Promise<RouteRequest>
 export function ask(
   world: World,
   operation: Operation,
-  { parameters, query, body }: RouteRequest,
+  { parameters, query, body, headers }: RouteRequest,
   token: string | null,
 ): Promise<Answer> {
   const path = fillPath(operation.path, parameters ?? {});
   const search = query ? `?${new URLSearchParams(query)}` : '';
-  return world.panel.call(operation.method, `${path}${search}`, body, token ?? undefined);
+  return world.panel.call(operation.method, `${path}${search}`, body, token ?? undefined, headers);
 }

@@ -1,6 +1,8 @@
 import type { Recipes } from './recipe.js';
 import { ACCOUNT } from './recipes/account.js';
 import { ADMINISTRATION } from './recipes/administration.js';
+import { FILE_TASKS } from './recipes/file-tasks.js';
+import { FILE_UPLOADS } from './recipes/file-uploads.js';
 import { FILES } from './recipes/files.js';
 import { NODES } from './recipes/nodes.js';
 import { PUBLIC } from './recipes/public.js';
@@ -16,4 +18,6 @@ export const RECIPES: Recipes = {
   ...TEMPLATES,
   ...SERVERS,
   ...FILES,
+  ...FILE_TASKS,
+  ...FILE_UPLOADS,
 };

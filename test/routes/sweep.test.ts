@@ -80,7 +80,13 @@ describe.each(Object.entries(RECIPES))('%s', (name, recipe) => {
     for (const { name: parameter, in: place } of operation.parameters) {
       for (const piece of BAD_PIECES) {
         const url = badUrl(operation, { good, query: request.query ?? {} }, { parameter, place, piece });
-        const answer = await world.panel.call(operation.method, url, request.body, cell.caller.token);
+        const answer = await world.panel.call(
+          operation.method,
+          url,
+          request.body,
+          cell.caller.token,
+          request.headers,
+        );
         const isRefused = answer.status >= 400 && answer.status < 500;
         // A search may be for anything.
         const isFine = place === 'query' ? !isFault(answer) : isRefused;
@@ -97,9 +103,13 @@ describe.each(Object.entries(RECIPES))('%s', (name, recipe) => {
     const cell = await enter(recipe);
     const other = await enter(recipe);
     const request = await prepare(recipe, cell);
+    await recipe.prepareOther?.(other);
     const parameters = { ...request.parameters, serverId: other.server.id };
     const answer = await ask(world, operation, { ...request, parameters }, cell.caller.token);
-    expect([answer.status, answer.text]).toEqual([404, expect.stringContaining('not found')]);
+    expect([answer.status, answer.text]).toEqual([
+      404,
+      expect.stringMatching(/"code":"(?!request)\w+\.not_found"/),
+    ]);
   });
 });
 

@@ -16,7 +16,7 @@ import { addKey, type SftpStage, scratch, setSftpStage } from './harness.js';
 
 const FILES = 2000;
 const FILES_PER_DIRECTORY = 100;
-const TREE_TIMEOUT_MS = 60_000;
+const TREE_TIMEOUT_MS = 180_000;
 
 let stage: SftpStage;
 let privateText: string;
@@ -110,7 +110,7 @@ describeClients(['rclone'], () => {
     writeFileSync(inside('d0/file 8 ü'), 'differs!');
     const differing = await rclone('check', '--download', 'tree', ':sftp:');
     expect(differing.code).toBe(1);
-    expect(differing.stderr).toMatch(/file 8 ü: .*differ/);
+    expect(differing.stderr).toMatch(/1 differences found/);
   });
 
   test('move, moveto, size, cat, rcat, touch and purge work', async () => {
@@ -165,7 +165,8 @@ describeClients(['lftp'], () => {
       'mv one two',
       'chmod 600 two',
       'cat two',
-      'rm two',
+      'ln -s two three',
+      'rm two three',
       'rm -r world',
     );
     expect(other, other.stderr).toMatchObject({ code: 0 });

@@ -94,6 +94,9 @@ sftp.mkdir('d')
 sftp.chdir('d')
 print(sftp.getcwd(), sftp.normalize('.'), sftp.normalize('../..'))
 sftp.rename('/large', 'moved')
+sftp.symlink('moved', 'link')
+print(sftp.readlink('link'), sftp.stat('link').st_size, oct(sftp.lstat('link').st_mode)[:4])
+sftp.remove('link')
 print(sftp.listdir())
 sftp.remove('moved')
 sftp.rmdir('/d')
@@ -105,6 +108,7 @@ print(sftp.listdir('/'))
       'large 3000001 0o100644 -rw-r--r--',
       '0o100600 1000000000',
       '/d /d /',
+      'moved 2000000 0o12',
       "['moved']",
       '[]',
       '',

@@ -5,6 +5,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadHostKeys } from '../../src/sftp/host-keys.js';
 import { createApiKey, enableTwoFactor } from '../helpers/accounts.js';
 import { eventually } from '../helpers/condition.js';
+import { makeKeyPair } from '../helpers/ssh-keygen.js';
 import { addKey, connect, runSftp, type SftpStage, setSftpStage } from './harness.js';
 
 let stage: SftpStage;
@@ -129,6 +130,16 @@ test('a suspended server and one that is being deleted let nobody in', async () 
   expect(await enter()).toBe(255);
   await set({ suspendedAt: null, deletionRequestedAt: new Date() });
   expect(await enter()).toBe(255);
+});
+
+test('whether a key would do says nothing about a server', async () => {
+  const { privateText: known } = await addKey(stage, await stage.panel.createUser());
+  const { privateText: unknown } = makeKeyPair('-t', 'ed25519');
+  for (const username of [server.id, 'nosuchserver', '../etc']) {
+    const answer = (privateText: string) => runSftp(login({ privateText }, username), ['pwd'], ['-v']);
+    expect((await answer(known)).stderr, username).toContain('Server accepts key');
+    expect((await answer(unknown)).stderr, username).not.toContain('Server accepts key');
+  }
 });
 
 test('six tries are all there are', async () => {

@@ -2,7 +2,9 @@ import type { FileHandle } from 'node:fs/promises';
 import { cutOff } from './refusals.js';
 
 export const CHUNK_BYTES = 256 * 1024;
-const BATCH_BYTES = 1024 * 1024;
+const COPIED_MAX_BYTES = 16 * 1024;
+const HELD_MAX_BYTES = 64 * 1024;
+const BATCH_BYTES = 512 * 1024;
 /** What the system takes in one call. */
 const BATCH_PIECES_MAX = 512;
 
@@ -53,14 +55,22 @@ export function createByteReader(source: AsyncIterator<Buffer>): ByteReader {
 }
 
 /** A part of a file, by its offset and never by the position that others may share. One piece is read ahead. */
-export async function* readRange(
+export function readRange(file: FileHandle, range: { start: number; end: number }): AsyncGenerator<Buffer> {
+  return readPieces(file, range, () =>
+    Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, range.end - range.start)),
+  );
+}
+
+async function* readPieces(
   file: FileHandle,
   { start, end }: { start: number; end: number },
+  memory: () => Buffer,
 ): AsyncGenerator<Buffer> {
   async function readAt(position: number): Promise<Buffer> {
-    const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_BYTES, Math.max(0, end - position)));
-    if (chunk.length === 0) return chunk;
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+    if (position >= end) return Buffer.alloc(0);
+    const chunk = memory();
+    const length = Math.min(chunk.length, end - position);
+    const { bytesRead } = await file.read(chunk, 0, length, position);
     return chunk.subarray(0, bytesRead);
   }
   let position = start;
@@ -93,17 +103,56 @@ export async function readFully(file: FileHandle, position: number, bytes: numbe
   return result;
 }
 
-/** Pieces in batches, which are written at once: copying them together would cost as much as reading them. */
-export async function* batchPieces(source: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
-  let [pieces, bytes]: [Buffer[], number] = [[], 0];
-  for await (const piece of source) {
-    pieces.push(piece);
-    bytes += piece.length;
-    if (bytes < BATCH_BYTES && pieces.length < BATCH_PIECES_MAX) continue;
-    yield pieces;
-    [pieces, bytes] = [[], 0];
+/** As `readRange`, but a piece may be used only until the next one is asked for: two pieces of memory are enough. */
+export async function* readRangeSparingly(
+  file: FileHandle,
+  range: { start: number; end: number },
+): AsyncGenerator<Buffer> {
+  const chunkBytes = Math.min(CHUNK_BYTES, range.end - range.start);
+  const memory = [Buffer.allocUnsafeSlow(chunkBytes), Buffer.allocUnsafeSlow(chunkBytes)];
+  let turn = 0;
+  yield* readPieces(file, range, () => {
+    turn += 1;
+    return memory[turn % 2] ?? Buffer.alloc(0);
+  });
+}
+
+/**
+ * Bytes that are written at once, of which each group may be used only until the next one is asked for. Small ones are
+ * copied together; copying large ones would cost as much as reading them.
+ */
+export async function* batchGroups(groups: AsyncIterable<Buffer[]>): AsyncGenerator<Buffer[]> {
+  let [held, heldBytes]: [Buffer[], number] = [[], 0];
+  for await (const group of groups) {
+    const bytes = lengthOf(group);
+    if (bytes < COPIED_MAX_BYTES) {
+      held.push(Buffer.concat(group, bytes));
+      heldBytes += bytes;
+      if (heldBytes < HELD_MAX_BYTES) continue;
+      yield held;
+    } else {
+      yield [...held, ...group];
+    }
+    [held, heldBytes] = [[], 0];
   }
-  if (bytes > 0) yield pieces;
+  if (heldBytes > 0) yield held;
+}
+
+/** The same of pieces that nobody uses again. */
+export async function* batchPieces(pieces: AsyncIterable<Buffer>): AsyncGenerator<Buffer[]> {
+  let [held, heldBytes]: [Buffer[], number] = [[], 0];
+  for await (const piece of pieces) {
+    held.push(piece);
+    heldBytes += piece.length;
+    if (heldBytes < BATCH_BYTES && held.length < BATCH_PIECES_MAX) continue;
+    yield held;
+    [held, heldBytes] = [[], 0];
+  }
+  if (heldBytes > 0) yield held;
+}
+
+export function lengthOf(pieces: Buffer[]): number {
+  return pieces.reduce((sum, { length }) => sum + length, 0);
 }
 
 /** As much as was announced of what may have changed since: the rest is left out, what is missing is zeros. */

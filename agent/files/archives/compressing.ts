@@ -1,5 +1,6 @@
 import type { Stats } from 'node:fs';
-import { type FileHandle, lstat } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
+import { setTimeout as wait } from 'node:timers/promises';
 import type { ArchiveFormat, WorkOutput } from '../../../src/protocol/file-works.js';
 import { entryOf } from '../descriptors.js';
 import { toEntry } from '../entry.js';
@@ -11,17 +12,19 @@ import type { ServerFiles } from '../server-files.js';
 import type { WorkCall, WorkRequest } from '../service.js';
 import { createTemporary, ignoreMissing, type TemporaryFile } from '../temporary.js';
 import type { Place } from '../walk.js';
-import { writeFully } from '../writing.js';
-import { batchPieces } from './bytes.js';
-import { compressWith } from './compression.js';
+import { batchGroups } from './bytes.js';
+import { compressInto, type Sink } from './compression.js';
 import { countBytes } from './counting.js';
 import type { PackedEntry } from './entries.js';
 import { withParents } from './parents.js';
+import { createSink } from './sink.js';
 import { writeTar } from './tar/writer.js';
 import { readTree } from './tree.js';
 import { writeZip } from './zip/writer.js';
 
 const ARCHIVE_MODE = 0o644;
+/** Nobody waits long enough for a shorter work to want to know how much of it there is. */
+const COUNT_AFTER_MS = 500;
 
 /** One new file with all of it, under its name in one step at the end; or nothing, and no directory on the way to it. */
 export async function compressPaths(
@@ -95,9 +98,14 @@ async function fill(
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
   const done = { bytes: 0, entries: 0, totalBytes: null as number | null };
-  const counting = countBytes(paths, { files, signal }).then((bytes) => {
-    done.totalBytes = bytes;
-  });
+  const counting = wait(COUNT_AFTER_MS, null, { signal, ref: false })
+    .then(() => countBytes(paths, { files, signal }))
+    .then(
+      (bytes) => {
+        done.totalBytes = bytes;
+      },
+      () => {},
+    );
   const report = () =>
     call.report({
       doneBytes: done.bytes,
@@ -105,46 +113,33 @@ async function fill(
       doneEntries: done.entries,
     });
   const entries = counted(readTree(paths, { files, signal, except: replaced }), done, report);
-  let writing: Promise<void> = Promise.resolve();
+  const sink = createSink(handle, claim);
   try {
-    let position = 0;
-    for await (const pieces of batchPieces(await encode(entries, packing.format, signal))) {
-      signal.throwIfAborted();
-      const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
-      await claim.grow(bytes);
-      await writing;
-      writing = writePieces(handle, pieces, position);
-      // Whoever waits for it hears of it.
-      writing.catch(() => {});
-      claim.wrote(bytes);
-      position += bytes;
-    }
-    await writing;
+    await encode(entries, { sink, format: packing.format, signal });
     return done.entries;
   } finally {
     over.abort();
     await counting;
-    await writing.catch(() => {});
+    await sink.settle();
   }
+}
+
+interface Encoding {
+  sink: Sink;
+  format: ArchiveFormat;
+  signal: AbortSignal;
 }
 
 async function encode(
   entries: AsyncIterable<PackedEntry>,
-  format: ArchiveFormat,
-  signal: AbortSignal,
-): Promise<AsyncIterable<Buffer>> {
-  if (format === 'zip') return writeZip(entries, signal);
-  const tar = writeTar(entries);
-  if (format === 'tar') return tar;
-  return await compressWith(format === 'tar.gz' ? 'gzip' : 'zstd', tar, signal);
-}
-
-async function writePieces(file: FileHandle, pieces: Buffer[], position: number): Promise<void> {
-  const bytes = pieces.reduce((sum, { length }) => sum + length, 0);
-  const { bytesWritten } = await file.writev(pieces, position);
-  // Rare: the disk is nearly full, and the next write says so.
-  if (bytesWritten < bytes) {
-    await writeFully(file, Buffer.concat(pieces).subarray(bytesWritten), position + bytesWritten);
+  { sink, format, signal }: Encoding,
+): Promise<void> {
+  const bytes = batchGroups(format === 'zip' ? writeZip(entries, signal) : writeTar(entries));
+  if (format === 'tar.gz') return await compressInto(sink, 'gzip', bytes, signal);
+  if (format === 'tar.zst') return await compressInto(sink, 'zstd', bytes, signal);
+  for await (const pieces of bytes) {
+    signal.throwIfAborted();
+    await sink.write(pieces);
   }
 }
 

@@ -2,34 +2,65 @@ import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import type { Transform, Writable } from 'node:stream';
 import { createGunzip, createGzip } from 'node:zlib';
-import { FileError } from '../errors.js';
+import { FileError, toFileError } from '../errors.js';
 import { batchPieces, readRange } from './bytes.js';
 import { type Filter, findProgram, startFilter } from './programs.js';
-import { cutOff, damaged } from './refusals.js';
+import { cutOff, damaged, remainder } from './refusals.js';
 
 export type Compression = 'gzip' | 'zstd';
 
-/** What the programs call an end that comes too early. */
+/** What the programs call what comes after the end, and an end that comes too early. */
+const REMAINDER = /trailing|unknown header|unsupported format/i;
 const EARLY_END = /unexpected end|premature|truncated|incomplete|missing/i;
 
-/** @throws FileError `archive.unsupported` before anything is begun when this machine cannot. */
-export async function compressWith(
+/** Where something compressed goes. */
+export interface Sink {
+  file: FileHandle;
+  write(pieces: Buffer[]): Promise<void>;
+  /** Somebody else may have written to the file. Rejects when it has become larger than it may. */
+  observe(): Promise<void>;
+}
+
+/**
+ * The program writes to the file itself: all of it through our hands would cost as much as reading it. It is given more only
+ * after what it has written so far is accounted for, so it is never ahead by more than it holds in memory.
+ * @throws FileError `archive.unsupported` before anything is begun when this machine cannot.
+ */
+export async function compressInto(
+  sink: Sink,
   compression: Compression,
-  source: AsyncIterable<Buffer>,
+  source: AsyncIterable<Buffer[]>,
   signal: AbortSignal,
-): Promise<AsyncGenerator<Buffer>> {
+): Promise<void> {
   const program = await programFor(compression);
-  const start = async () =>
-    program === null
-      ? filterInProcess(createGzip())
-      : await startFilter([program, ...PACKING[compression]], null);
-  return through(start, source, signal, (complaint) => {
-    throw new FileError('file.failed', `The archive could not be compressed: ${complaint}`);
-  });
+  if (program === null) {
+    const compressed = through(async () => filterInProcess(createGzip()), source, signal, notCompressed);
+    for await (const pieces of batchPieces(compressed)) await sink.write(pieces);
+    return;
+  }
+  async function* observed(): AsyncGenerator<Buffer[]> {
+    for await (const pieces of source) {
+      await sink.observe();
+      yield pieces;
+    }
+  }
+  const words = [program, ...PACKING[compression]];
+  const start = () => startFilter(words, { input: null, output: sink.file.fd });
+  for await (const pieces of batchPieces(through(start, observed(), signal, notCompressed))) {
+    await sink.write(pieces);
+  }
+  await sink.observe();
+}
+
+function notCompressed(complaint: string): never {
+  if (/no space|quota/i.test(complaint))
+    throw toFileError(Object.assign(new Error(complaint), { code: 'ENOSPC' }));
+  throw new FileError('file.failed', `The archive could not be compressed: ${complaint}`);
 }
 
 const PACKING: Record<Compression, string[]> = { gzip: ['-c'], zstd: ['-q', '-c', '-T0'] };
-const UNPACKING: Record<Compression, string[]> = { gzip: ['-d', '-c'], zstd: ['-q', '-d', '-c'] };
+/** pigz minds what comes after the end only when it is verbose. */
+const UNPACKING: Record<Compression, string[]> = { gzip: ['-d', '-c', '-v'], zstd: ['-q', '-d', '-c'] };
 
 /** The content of a compressed file, which is read from its beginning. An end before the end is an error. */
 export async function decompress(
@@ -39,7 +70,7 @@ export async function decompress(
 ): Promise<AsyncGenerator<Buffer>> {
   const program = await programFor(compression);
   if (program !== null) {
-    const start = () => startFilter([program, ...UNPACKING[compression]], file.fd);
+    const start = () => startFilter([program, ...UNPACKING[compression]], { input: file.fd, output: null });
     return through(start, null, signal, complain);
   }
   const { size } = await file.stat();
@@ -47,12 +78,13 @@ export async function decompress(
     const gunzip = createGunzip();
     return filterInProcess(gunzip, () => gunzip.bytesWritten === size);
   };
-  return through(start, readRange(file, { start: 0, end: size }), signal, complain);
+  return through(start, batchPieces(readRange(file, { start: 0, end: size })), signal, complain);
 }
 
 function complain(complaint: string): never {
   if (EARLY_END.test(complaint)) throw cutOff();
-  throw damaged('it cannot be decompressed, or there is something after its end');
+  if (REMAINDER.test(complaint)) throw remainder();
+  throw damaged('it cannot be decompressed');
 }
 
 async function programFor(compression: Compression): Promise<string | null> {
@@ -68,7 +100,7 @@ async function programFor(compression: Compression): Promise<string | null> {
 /** As fast as the other end takes it. When it has ended nothing is running any more, however it ended. */
 export async function* through(
   start: () => Promise<Filter>,
-  source: AsyncIterable<Buffer> | null,
+  source: AsyncIterable<Buffer[]> | null,
   signal: AbortSignal,
   onFailure: (complaint: string) => void,
 ): AsyncGenerator<Buffer> {
@@ -100,7 +132,8 @@ export async function* through(
 }
 
 /** Until its end or its death. */
-async function* readAll({ output }: Filter): AsyncGenerator<Buffer> {
+async function* readAll({ output, ended }: Filter): AsyncGenerator<Buffer> {
+  if (output === null) return void (await ended);
   try {
     for await (const chunk of output) yield chunk;
   } catch (error) {
@@ -109,26 +142,30 @@ async function* readAll({ output }: Filter): AsyncGenerator<Buffer> {
   }
 }
 
-async function feed({ input }: Filter, source: AsyncIterable<Buffer> | null): Promise<void> {
+/** What is given to it is with the system, or the filter gone, before more is asked for. */
+async function feed({ input }: Filter, source: AsyncIterable<Buffer[]> | null): Promise<void> {
   if (input === null || source === null) return;
-  for await (const pieces of batchPieces(source)) {
+  for await (const pieces of source) {
     if (input.destroyed) return;
-    input.cork();
-    for (const piece of pieces) input.write(piece);
-    input.uncork();
-    if (input.writableNeedDrain) await drained(input);
+    await writePieces(input, pieces);
   }
   input.end();
 }
 
-function drained(input: Writable): Promise<void> {
+function writePieces(input: Writable, pieces: Buffer[]): Promise<void> {
   return new Promise((resolve) => {
     const settle = () => {
-      input.off('drain', settle).off('close', settle);
+      input.off('close', settle);
       resolve();
     };
-    input.on('drain', settle).on('close', settle);
-    if (input.destroyed) settle();
+    input.on('close', settle);
+    input.cork();
+    for (const [index, piece] of pieces.entries()) {
+      if (index < pieces.length - 1) input.write(piece);
+      // An error is told by how the filter ends.
+      else input.write(piece, settle);
+    }
+    input.uncork();
   });
 }
 

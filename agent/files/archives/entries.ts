@@ -14,7 +14,10 @@ export interface PackedEntry {
   modifiedAtMs: number;
   /** Of the content; 0 for what is no file. */
   sizeBytes: number;
-  /** May be shorter or longer than announced by now. To be read before the next entry is asked for. */
+  /**
+   * May be shorter or longer than announced by now. To be read before the next entry is asked for, and each piece of it to
+   * be done with before the next piece is: their memory is used again.
+   */
   content: Buffer | AsyncIterable<Buffer>;
   /** Of a link. */
   target: Buffer;

@@ -189,8 +189,8 @@ async function addTo(staging: Staging, entry: Admitted, onWritten: (bytes: numbe
   await staging.addFile(parts, isSmall ? await gather(content) : content, entry, onWritten);
 }
 
-async function gather(content: AsyncIterable<Buffer>): Promise<Buffer> {
+async function gather(content: AsyncIterable<Buffer>): Promise<Buffer[]> {
   const pieces: Buffer[] = [];
   for await (const piece of content) pieces.push(piece);
-  return pieces.length === 1 && pieces[0] !== undefined ? pieces[0] : Buffer.concat(pieces);
+  return pieces;
 }

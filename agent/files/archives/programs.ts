@@ -5,17 +5,23 @@ import { join } from 'node:path';
 import type { Readable, Writable } from 'node:stream';
 
 const COMPLAINT_MAX_CHARACTERS = 1000;
-const PATH = process.env.PATH ?? '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
+const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
 
 /** The first of these programs that this machine has; looked for anew each time, for it may be installed any day. */
 export async function findProgram(...names: string[]): Promise<string | null> {
   for (const name of names) {
-    for (const directory of PATH.split(':').filter((part) => part.startsWith('/'))) {
+    for (const directory of searchPath()
+      .split(':')
+      .filter((part) => part.startsWith('/'))) {
       const file = join(directory, name);
       if (await isExecutable(file)) return file;
     }
   }
   return null;
+}
+
+function searchPath(): string {
+  return process.env.PATH ?? USUAL_PATH;
 }
 
 async function isExecutable(file: string): Promise<boolean> {
@@ -31,17 +37,21 @@ async function isExecutable(file: string): Promise<boolean> {
 export interface Filter {
   /** Null: it reads from a file by itself. */
   input: Writable | null;
-  output: Readable;
+  /** Null: it writes to a file by itself. */
+  output: Readable | null;
   /** When it is gone, and everything that it wrote has been read or dropped. */
   ended: Promise<{ isGood: boolean; complaint: string }>;
   kill(): void;
 }
 
-/**
- * Game servers come first: it gets what they leave of processor and disk.
- * @param input The descriptor of a file to read, or null for bytes that we give it.
- */
-export async function startFilter(words: string[], input: number | null): Promise<Filter> {
+/** Descriptors of files, from where they are; null: bytes that we give and take. */
+interface Ends {
+  input: number | null;
+  output: number | null;
+}
+
+/** Game servers come first: it gets what they leave of processor and disk. */
+export async function startFilter(words: string[], { input, output }: Ends): Promise<Filter> {
   const [nice, ionice] = [await findProgram('nice'), await findProgram('ionice')];
   const [program = '', ...rest] = [
     ...(nice === null ? [] : [nice, '-n', '19']),
@@ -49,23 +59,22 @@ export async function startFilter(words: string[], input: number | null): Promis
     ...words,
   ];
   const child: ChildProcess = spawn(program, rest, {
-    stdio: [input ?? 'pipe', 'pipe', 'pipe'],
-    env: { PATH },
+    stdio: [input ?? 'pipe', output ?? 'pipe', 'pipe'],
+    env: { PATH: searchPath() },
     cwd: '/',
   });
   const { stdin, stdout, stderr } = child;
-  if (stdout === null || stderr === null) throw new Error('a process was started without its pipes');
   // What went wrong with it is told by how it ends.
   stdin?.on('error', () => {});
   let complaint = '';
-  stderr.setEncoding('utf8').on('data', (text: string) => {
+  stderr?.setEncoding('utf8').on('data', (text: string) => {
     complaint = (complaint + text).slice(0, COMPLAINT_MAX_CHARACTERS);
   });
   const ended = new Promise<{ isGood: boolean; complaint: string }>((resolve) => {
     child.once('error', (error) => {
       complaint ||= error.message;
     });
-    child.once('close', (code) => resolve({ isGood: code === 0 && complaint === '', complaint }));
+    child.once('close', (code) => resolve({ isGood: code === 0, complaint }));
   });
   return {
     input: stdin,
@@ -74,7 +83,7 @@ export async function startFilter(words: string[], input: number | null): Promis
     kill() {
       child.kill('SIGKILL');
       // Nobody reads any more; what is left in the pipe would keep it open.
-      stdout.destroy();
+      stdout?.destroy();
     },
   };
 }

@@ -1,5 +1,6 @@
-import { close, fchmod, fchown, fstatSync, futimes, open, read, type Stats, write } from 'node:fs';
+import { close, fchmod, fchown, fstatSync, futimes, open, read, type Stats, writev } from 'node:fs';
 import { promisify } from 'node:util';
+import { lengthOf } from './bytes.js';
 
 /**
  * Files by their number, for thousands of small ones: a FileHandle costs several times as much. Whoever opens one closes it.
@@ -26,13 +27,21 @@ export function readInto(file: number, buffer: Buffer, start: number, position: 
   });
 }
 
-export async function writeAll(file: number, bytes: Buffer, position: number): Promise<void> {
-  for (let done = 0; done < bytes.length; ) {
-    done += await new Promise<number>((resolve, reject) => {
-      write(file, bytes, done, bytes.length - done, position + done, (error, written) => {
-        if (error) reject(error);
-        else resolve(written);
-      });
-    });
+export async function writePieces(file: number, pieces: Buffer[], position: number): Promise<void> {
+  let [rest, at] = [pieces, position];
+  while (rest.length > 0) {
+    const written = await writeSome(file, rest, at);
+    at += written;
+    // Rare: the disk is nearly full, and the next write says so.
+    rest = written === lengthOf(rest) ? [] : [Buffer.concat(rest).subarray(written)];
   }
+}
+
+function writeSome(file: number, pieces: Buffer[], position: number): Promise<number> {
+  return new Promise((resolve, reject) => {
+    writev(file, pieces, position, (error, written) => {
+      if (error) reject(error);
+      else resolve(written);
+    });
+  });
 }

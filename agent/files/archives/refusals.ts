@@ -20,6 +20,10 @@ export function cutOff(): FileError {
   return unreadable('The archive is cut off: its end is missing. Upload it again.');
 }
 
+export function remainder(): FileError {
+  return unreadable('There is something after the end of the archive.');
+}
+
 export function damaged(what: string): FileError {
   return unreadable(`The archive is damaged: ${what}. Upload it again.`);
 }

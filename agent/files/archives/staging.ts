@@ -1,33 +1,41 @@
 import { constants } from 'node:fs';
-import { chmod, chown, type FileHandle, mkdir, symlink, utimes } from 'node:fs/promises';
+import { chown, type FileHandle, mkdir, symlink } from 'node:fs/promises';
 import { entryOf, openDirectory, openPlace, pathOf } from '../descriptors.js';
 import { openRegular } from '../regular.js';
 import type { Owner } from '../sandbox.js';
-import { readRange } from './bytes.js';
+import { batchPieces, lengthOf, readRange } from './bytes.js';
 import { newStagingName, removeTree } from './leftover-directories.js';
 import { createPool } from './pool.js';
-import { closeNumber, openNumber, setMode, setOwner, setTimes, statusOf, writeAll } from './quick-files.js';
+import {
+  closeNumber,
+  openNumber,
+  setMode,
+  setOwner,
+  setTimes,
+  statusOf,
+  writePieces,
+} from './quick-files.js';
+import {
+  type Attributes,
+  DIRECTORIES_OPEN_MAX,
+  nameOf,
+  openDirectories,
+  secondsOf,
+} from './staged-directories.js';
 
-const FILES_AT_ONCE = 8;
+/** One less than the threads that Node has for files: others want to get at theirs meanwhile. */
+const FILES_AT_ONCE = 3;
 const HELD_MAX_BYTES = 8 * 1024 * 1024;
-const DIRECTORIES_OPEN_MAX = 128;
 const CREATE = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-/** Half of the times that the file systems of today can keep are far enough away. */
-const TIME_MAX_SECONDS = 8_640_000_000;
-
-interface Attributes {
-  mode: number;
-  modifiedAtMs: number | null;
-}
 
 /** A directory that nobody but us may enter, in which an archive is unpacked. Links in it are never followed. */
 export interface Staging {
   root: FileHandle;
   addDirectory(parts: Buffer[], attributes: Attributes): Promise<void>;
-  /** @param onWritten After each piece. A buffer is written while others are under way. */
+  /** @param onWritten After each piece. What is in memory is written while other files are. */
   addFile(
     parts: Buffer[],
-    content: Buffer | AsyncIterable<Buffer>,
+    content: Buffer[] | AsyncIterable<Buffer>,
     attributes: Attributes,
     onWritten: (bytes: number) => void,
   ): Promise<void>;
@@ -73,11 +81,9 @@ export async function createStaging(parent: FileHandle, owner: Owner | null): Pr
     },
     async addFile(parts, content, attributes, onWritten) {
       const at = entryOf(await directoryOf(parts.slice(0, -1)), nameOf(parts));
-      if (Buffer.isBuffer(content)) {
-        const write = () => writeNew(at, [content], { ...attributes, owner, onWritten });
-        return await pool.add(content.length, write);
-      }
-      await writeNew(at, content, { ...attributes, owner, onWritten });
+      const writing = { ...attributes, owner, onWritten };
+      if (!Array.isArray(content)) return await writeNew(at, batchPieces(content), writing);
+      await pool.add(lengthOf(content), () => writeNew(at, [content], writing));
     },
     async addCopy(parts, original, attributes, onWritten) {
       await pool.drain();
@@ -115,10 +121,6 @@ export async function createStaging(parent: FileHandle, owner: Owner | null): Pr
   return staging;
 }
 
-function nameOf(parts: Buffer[]): Buffer {
-  return parts.at(-1) ?? Buffer.alloc(0);
-}
-
 interface Writing extends Attributes {
   owner: Owner | null;
   onWritten(bytes: number): void;
@@ -126,16 +128,17 @@ interface Writing extends Attributes {
 
 async function writeNew(
   at: Buffer,
-  content: Iterable<Buffer> | AsyncIterable<Buffer>,
+  content: Iterable<Buffer[]> | AsyncIterable<Buffer[]>,
   { owner, mode, modifiedAtMs, onWritten }: Writing,
 ): Promise<void> {
   const file = await openNumber(at, constants.O_WRONLY | CREATE, mode);
   try {
     let position = 0;
-    for await (const piece of content) {
-      await writeAll(file, piece, position);
-      position += piece.length;
-      onWritten(piece.length);
+    for await (const pieces of content) {
+      const bytes = lengthOf(pieces);
+      if (bytes > 0) await writePieces(file, pieces, position);
+      position += bytes;
+      onWritten(bytes);
     }
     if (owner !== null) await setOwner(file, owner.uid, owner.gid);
     // This process may keep some bits from what it makes.
@@ -158,75 +161,3 @@ async function makeLink(at: Buffer, target: Buffer, owner: Owner | null): Promis
     await made.close();
   }
 }
-
-function secondsOf(timeMs: number | null): number | null {
-  if (timeMs === null || !Number.isFinite(timeMs)) return null;
-  return Math.min(Math.max(timeMs / 1000, -TIME_MAX_SECONDS), TIME_MAX_SECONDS);
-}
-
-interface KnownDirectory extends Attributes {
-  parts: Buffer[];
-  handle: FileHandle | null;
-}
-
-/** Those that have been made in the staging directory, some of them open. */
-function openDirectories(root: FileHandle) {
-  const known = new Map<string, KnownDirectory>();
-  let openCount = 0;
-  const keyOf = (parts: Buffer[]) => Buffer.concat(parts.flatMap((part) => [part, SLASH])).toString('latin1');
-
-  async function openNext(parent: FileHandle, parts: Buffer[]): Promise<FileHandle> {
-    const key = keyOf(parts);
-    const before = known.get(key);
-    if (before?.handle) return before.handle;
-    const at = entryOf(parent, nameOf(parts));
-    if (before === undefined) await mkdir(at, 0o700);
-    const handle = await openDirectory(at);
-    openCount += 1;
-    if (before !== undefined) before.handle = handle;
-    else known.set(key, { parts, handle, mode: DIRECTORY_MODE, modifiedAtMs: null });
-    return handle;
-  }
-
-  async function openParts(parts: Buffer[]): Promise<FileHandle> {
-    const direct = known.get(keyOf(parts))?.handle;
-    if (direct) return direct;
-    let directory = root;
-    for (let depth = 1; depth <= parts.length; depth += 1) {
-      directory = await openNext(directory, parts.slice(0, depth));
-    }
-    return directory;
-  }
-
-  async function closeAll() {
-    for (const directory of known.values()) {
-      const { handle } = directory;
-      directory.handle = null;
-      await handle?.close();
-    }
-    openCount = 0;
-  }
-
-  return {
-    open: openParts,
-    openCount: () => openCount,
-    closeAll,
-    describe(parts: Buffer[], { mode, modifiedAtMs }: Attributes) {
-      const directory = known.get(keyOf(parts));
-      if (directory !== undefined) Object.assign(directory, { mode, modifiedAtMs });
-    },
-    async finish(owner: Owner | null) {
-      for (const { parts, mode, modifiedAtMs } of known.values()) {
-        if (openCount >= DIRECTORIES_OPEN_MAX) await closeAll();
-        const path = pathOf(await openParts(parts));
-        if (owner !== null) await chown(path, owner.uid, owner.gid);
-        await chmod(path, mode);
-        const seconds = secondsOf(modifiedAtMs);
-        if (seconds !== null) await utimes(path, seconds, seconds);
-      }
-    },
-  };
-}
-
-const DIRECTORY_MODE = 0o755;
-const SLASH = Buffer.from('/');

@@ -70,6 +70,7 @@ async function putInPlace({ files, note, bytes, signal }: HeldUpload): Promise<F
     await file.sync();
     signal.throwIfAborted();
     await move(bytes, place, note.replace);
+    await files.pending.hide(place);
     const { ino } = await lstat(entryOf(place.parent, place.name), { bigint: true });
     if (`${ino}` !== note.inode) {
       throw new FileError('file.busy', 'Something else has been put there meanwhile: upload the file again.');

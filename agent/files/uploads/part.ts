@@ -18,7 +18,7 @@ import type { UploadName } from './turns.js';
 
 /** Gathered before it is written: frames are small. */
 const GATHERED_BYTES = 512 * 1024;
-/** The most that a kill in the middle of a part can cost: so often it is seen to that all is with the disk, and noted. */
+/** About what a kill in the middle of a part can cost: so often it is seen to that all is with the disk, and noted. */
 const KEEP_EVERY_BYTES = 32 * 1024 * 1024;
 
 /** Writes and keeps what comes, also when the source fails, the room runs out or too much comes: that is said after. */
@@ -70,20 +70,13 @@ interface Part {
   keep(receivedBytes: number): Promise<void>;
 }
 
-async function pour(source: Readable, { file, offset, sizeBytes, signal, claim, keep }: Part): Promise<void> {
+async function pour(source: Readable, part: Part): Promise<void> {
+  const { file, offset, sizeBytes, signal, claim } = part;
+  const keeper = createKeeper(part);
   let position = offset;
-  let keptBytes = offset;
-  async function keepAll() {
-    if (position > keptBytes) await file.datasync();
-    // Also without a byte more: something has come, so it does not expire soon.
-    await keep(position);
-    keptBytes = position;
-  }
   try {
     for await (const chunk of gathered(source, signal)) {
       const fitting = chunk.subarray(0, sizeBytes - position);
-      // Bytes without a name would be on the disk and nobody could count them.
-      if ((await file.stat()).nlink !== 1) throw notFound();
       await claim.grow(fitting.length);
       await writeFully(file, fitting, position);
       claim.wrote(fitting.length);
@@ -91,11 +84,47 @@ async function pour(source: Readable, { file, offset, sizeBytes, signal, claim, 
       if (fitting.length < chunk.length) {
         throw new FileError('file.too_large', 'There were more bytes than were announced for the upload.');
       }
-      if (position - keptBytes >= KEEP_EVERY_BYTES) await keepAll();
+      if (!keeper.goesOn(position)) break;
     }
   } finally {
-    await keepAll();
+    await keeper.end(position);
   }
+}
+
+/** Sees to it that what was written is with the disk and noted: beside the writing, which need not wait for it. */
+function createKeeper({ file, offset, keep }: Part) {
+  let begunBytes = offset;
+  let isBusy = false;
+  let hasFailed = false;
+  let work: Promise<void> = Promise.resolve();
+
+  async function keepUpTo(position: number): Promise<void> {
+    isBusy = true;
+    await file.datasync();
+    // Bytes without a name are on the disk as long as it is open, and nobody can count them.
+    if ((await file.stat()).nlink !== 1) throw notFound();
+    await keep(position);
+    isBusy = false;
+  }
+
+  return {
+    /** @returns False when something is wrong, which `end` will say: a disk tells its errors only once. */
+    goesOn(position: number): boolean {
+      if (hasFailed) return false;
+      if (isBusy || position - begunBytes < KEEP_EVERY_BYTES) return true;
+      begunBytes = position;
+      work = keepUpTo(position);
+      work.catch(() => {
+        hasFailed = true;
+      });
+      return true;
+    },
+    /** Also without a byte more it is noted: something has come, so the upload does not expire soon. */
+    async end(position: number): Promise<void> {
+      await work;
+      await keepUpTo(position);
+    },
+  };
 }
 
 /** The source in larger pieces: all that came, and only then the error that ended it. */

@@ -3,6 +3,8 @@ import { AppError } from '../../lib/errors.js';
 
 const BYTES_PER_MB = 1024 * 1024;
 
+type Limited = 'file' | 'part';
+
 /**
  * Passes on so many bytes at most, and their end only after a last question.
  * @param what That is limited, as in "A file can have …".
@@ -12,7 +14,7 @@ export function limitBody({
   maxBytes,
   mayEnd = async () => {},
 }: {
-  what: 'file' | 'part';
+  what: Limited;
   maxBytes: number;
   mayEnd?: () => Promise<unknown>;
 }): Transform {
@@ -21,11 +23,15 @@ export function limitBody({
     transform(chunk: Buffer, _encoding, done) {
       bytes += chunk.length;
       if (bytes <= maxBytes) return done(null, chunk);
-      const maxMb = Math.floor(maxBytes / BYTES_PER_MB);
-      done(new AppError('file.too_large', `A ${what} can have ${maxMb} MB at most.`));
+      done(tooLarge({ what, maxBytes }));
     },
     flush(done) {
       mayEnd().then(() => done(), done);
     },
   });
+}
+
+export function tooLarge({ what, maxBytes }: { what: Limited; maxBytes: number }): AppError {
+  const maxMb = Math.floor(maxBytes / BYTES_PER_MB);
+  return new AppError('file.too_large', `A ${what} can have ${maxMb} MB at most.`);
 }

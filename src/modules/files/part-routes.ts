@@ -93,12 +93,14 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
       },
     },
     async (request, reply) => {
-      const { actor, params, query, raw } = request;
+      const { actor, params, query, headers, raw } = request;
       try {
-        if (request.headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== OCTETS) {
+        if (headers['content-type']?.split(';')[0]?.trim().toLowerCase() !== OCTETS) {
           throw new AppError('request.unsupported_media_type', `Send the part as ${OCTETS}.`);
         }
-        const part = { uploadId: params.uploadId, offset: query.offset, body: raw };
+        const length = headers['content-length'];
+        const sizeBytes = length === undefined ? undefined : Number(length);
+        const part = { uploadId: params.uploadId, offset: query.offset, sizeBytes, body: raw };
         const upload = await files.addPart(actor, params.serverId, part);
         return answer(reply, upload);
       } catch (error) {

@@ -5,7 +5,7 @@ import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import type { PartialUpload } from '../../protocol/data-plane.js';
 import type { RecordFileChange } from './audit.js';
-import { limitBody } from './limited-body.js';
+import { limitBody, tooLarge } from './limited-body.js';
 import type { BeginUploadBody, FinishUploadBody, PartialUploadView } from './part-schemas.js';
 import { normaliseChangedPath } from './paths.js';
 import type { FileView } from './schemas.js';
@@ -21,11 +21,14 @@ export interface PartUploads {
   beginPartial(actor: Actor, serverId: string, body: BeginUploadBody): Promise<PartialUploadView>;
   listPartial(actor: Actor, serverId: string): Promise<PartialUploadView[]>;
   findPartial(actor: Actor, serverId: string, uploadId: string): Promise<PartialUploadView>;
-  /** What came before `body` failed stays. */
+  /**
+   * What came before `body` failed stays.
+   * @param part `sizeBytes` is what the client says that it sends, if it does.
+   */
   addPart(
     actor: Actor,
     serverId: string,
-    part: { uploadId: string; offset: number; body: Readable },
+    part: { uploadId: string; offset: number; sizeBytes: number | undefined; body: Readable },
   ): Promise<PartialUploadView>;
   /** Once everything has come: the file is in its place then. */
   finishPartial(actor: Actor, serverId: string, uploadId: string, body: FinishUploadBody): Promise<FileView>;
@@ -65,11 +68,13 @@ export function createPartUploads(options: PartUploadsOptions): PartUploads {
       return uploadView(await operate('find-upload', { uploadId: requireId(id) }));
     },
 
-    async addPart(actor, serverId, { uploadId: id, offset, body }) {
+    async addPart(actor, serverId, { uploadId: id, offset, sizeBytes = 0, body }) {
       const { server } = await toWrite(actor, serverId);
       const uploadId = requireId(id);
+      const limit = { what: 'part', maxBytes: partMaxBytes } as const;
+      if (sizeBytes > limit.maxBytes) throw tooLarge(limit);
       const hold = watch.hold({ actor, server, rights: ['file.write'] });
-      const limited = limitBody({ what: 'part', maxBytes: partMaxBytes });
+      const limited = limitBody(limit);
       const signal = AbortSignal.any([hold.signal, pourInto(limited, body)]);
       try {
         const part = { uploadId, offset };

@@ -95,8 +95,6 @@ export const PermissionsBody = z.strictObject({
 export type PermissionsBody = z.output<typeof PermissionsBody>;
 
 export const UploadQuery = z.object({ path: Path.optional() });
-/** The field `path` of the form. */
-export const UploadPath = Path;
 
 /** It never becomes a value: the form is read piece by piece. This is what the documentation shows. */
 export const UploadForm = z.any().meta({

@@ -4,7 +4,7 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../lib/errors.js';
 import { ServerParams } from '../../lib/schemas.js';
 import { answerUnread } from './discard-body.js';
-import { MessageResponse, UploadForm, UploadPath, UploadQuery } from './schemas.js';
+import { MessageResponse, Path, UploadForm, UploadQuery } from './schemas.js';
 import type { Files } from './service.js';
 import type { Upload } from './uploads.js';
 
@@ -119,12 +119,13 @@ async function addFile(part: Extract<Multipart, { type: 'file' }>, upload: Uploa
   }
 }
 
-function decodeName(name: string): string {
+/** @param name Left out when it is empty, whatever the types of multipart say. */
+function decodeName(name: string | undefined = ''): string {
   return name.replace(/%(?:22|0D|0A)/gi, (written) => ESCAPES[written.toUpperCase()] ?? written);
 }
 
 function parsePath(value: unknown): string {
-  const path = UploadPath.safeParse(value);
+  const path = Path.safeParse(value);
   if (!path.success || path.data.includes('\0')) {
     throw new AppError('request.invalid', 'path: is not the path of a directory');
   }

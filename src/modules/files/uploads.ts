@@ -60,8 +60,9 @@ export function createUploads(options: UploadsOptions): Uploads {
         // Rights may have gone while the bytes came.
         const checked = limitBody({ what: 'file', maxBytes: uploadMaxBytes, mayEnd: authorise });
         const broken = new AbortController();
-        // Whatever happens to either happens to the other, and to an upload that still waits for its turn.
-        pipeline(body, checked, (error) => error && broken.abort(error));
+        // Whatever happens to either happens to the other, and to an upload that still waits for its turn. What the node
+        // refuses is destroyed without an error: why, it is still saying.
+        pipeline(body, checked, () => checked.errored && broken.abort(checked.errored));
         const signal = AbortSignal.any([broken.signal, hold.signal]);
         const entry = await plane
           .upload(server.nodeId, server.uuid, { path, replace: true }, checked, { signal })

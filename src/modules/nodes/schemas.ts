@@ -117,6 +117,8 @@ export const Node = z.object({
   lastSeenAt: Timestamp.nullable(),
   runtime: z.enum(['docker', 'process']).nullable(),
   agentVersion: z.string().nullable(),
+  /** What its agent could do beyond the documented messages when it was last connected: `project-quotas`, … */
+  capabilities: z.array(z.string()),
   createdAt: Timestamp,
   updatedAt: Timestamp,
   /** Those that the caller may read. */

@@ -109,6 +109,7 @@ function nodeColumns(actor: Actor) {
     lastSeenAt: true,
     runtime: true,
     agentVersion: true,
+    capabilities: true,
     createdAt: true,
     updatedAt: true,
     servers: {

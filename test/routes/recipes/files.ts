@@ -3,11 +3,11 @@ import { join } from 'node:path';
 import type { Cell, Recipe, Recipes, RouteRequest } from '../recipe.js';
 
 /** About a server that has a file and a directory, on a node whose files can be reached. */
-function withFiles(request: RouteRequest, recipe: Omit<Recipe, 'request'> = {}): Recipe {
+export function withFiles(request: RouteRequest, recipe: Omit<Recipe, 'request'> = {}): Recipe {
   return { ...recipe, request: async (cell) => ({ ...(await addFiles(cell)), ...request }) };
 }
 
-async function addFiles({ world, server }: Cell): Promise<RouteRequest> {
+export async function addFiles({ world, server }: Cell): Promise<RouteRequest> {
   const directory = await world.installWithFiles(server);
   writeFileSync(join(directory, 'motd.txt'), 'hello');
   mkdirSync(join(directory, 'world'));
@@ -19,6 +19,7 @@ const oneFile = { query: { path: '/motd.txt' } };
 export const FILES: Recipes = {
   'GET /api/servers/{serverId}/files': withFiles({ query: { path: '/' } }),
   'GET /api/servers/{serverId}/files/stat': withFiles(oneFile),
+  'GET /api/servers/{serverId}/files/search': withFiles({ query: { path: '/', text: 'm*' } }),
   'GET /api/servers/{serverId}/files/download': withFiles(oneFile),
   'DELETE /api/servers/{serverId}/files': withFiles(oneFile),
   'POST /api/servers/{serverId}/files/create': withFiles({

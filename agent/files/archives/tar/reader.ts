@@ -1,6 +1,6 @@
 import { type ByteReader, CHUNK_BYTES } from '../bytes.js';
 import { type FoundEntry, nothing } from '../entries.js';
-import { cutOff, damaged, showName, unreadable } from '../refusals.js';
+import { cutOff, damaged, remainder, showName, unreadable } from '../refusals.js';
 import { type Extended, parseExtended, sparse } from './extended.js';
 import { BLOCK_BYTES, paddingOf, parseHeader, type TarHeader } from './header.js';
 
@@ -130,7 +130,7 @@ async function expectEnd(bytes: ByteReader): Promise<void> {
     if (piece === null) return;
     trailer += piece.length;
     if (trailer > TRAILER_MAX_BYTES || !isEmpty(piece)) {
-      throw unreadable('There is something after the end of the archive.');
+      throw remainder();
     }
   }
 }

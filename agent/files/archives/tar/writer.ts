@@ -4,25 +4,31 @@ import { encodeExtended } from './extended.js';
 import { BLOCK_BYTES, encodeHeader, OCTAL_MAX, paddingOf } from './header.js';
 
 const TYPE_FLAGS = { file: '0', directory: '5', link: '2' } as const;
+const PADDING = Buffer.alloc(BLOCK_BYTES);
 const EXTENDED_NAME = Buffer.from('PaxHeader');
 const NAME_MAX_BYTES = 100;
 const PREFIX_MAX_BYTES = 155;
 
 /**
- * The bytes of a tar archive in the format of POSIX.1-2001: ustar, and what does not fit there in pax headers. A library's
- * writer would make a stream of each file and copy its bytes once more.
+ * The bytes of a tar archive in the format of POSIX.1-2001: ustar, and what does not fit there in pax headers. Each group
+ * may be used until the next one is asked for. A library's writer would make a stream of each file and copy its bytes.
  */
-export async function* writeTar(entries: AsyncIterable<PackedEntry>): AsyncGenerator<Buffer> {
+export async function* writeTar(entries: AsyncIterable<PackedEntry>): AsyncGenerator<Buffer[]> {
   for await (const entry of entries) {
-    yield* headersOf(entry);
-    if (entry.kind !== 'file') continue;
-    yield* exactly(entry.content, entry.sizeBytes);
-    yield Buffer.alloc(paddingOf(entry.sizeBytes));
+    const headers = headersOf(entry);
+    const padding = PADDING.subarray(0, paddingOf(entry.sizeBytes));
+    if (Buffer.isBuffer(entry.content)) {
+      yield [...headers, entry.content, padding];
+      continue;
+    }
+    yield headers;
+    for await (const piece of exactly(entry.content, entry.sizeBytes)) yield [piece];
+    yield [padding];
   }
-  yield Buffer.alloc(2 * BLOCK_BYTES);
+  yield [Buffer.alloc(2 * BLOCK_BYTES)];
 }
 
-function* headersOf(entry: PackedEntry): Generator<Buffer> {
+function headersOf(entry: PackedEntry): Buffer[] {
   const name = entry.kind === 'directory' ? Buffer.concat([entry.name, Buffer.from('/')]) : entry.name;
   const split = splitName(name);
   const modifiedAtSeconds = Math.floor(entry.modifiedAtMs / 1000);
@@ -37,19 +43,17 @@ function* headersOf(entry: PackedEntry): Generator<Buffer> {
     modifiedAtSeconds: hasOddTime ? 0 : modifiedAtSeconds,
     target: Buffer.alloc(0),
   };
-  if (records.length > 0) {
-    const content = encodeExtended(records);
-    yield encodeHeader({ ...common, name: EXTENDED_NAME, typeFlag: 'x', sizeBytes: content.length });
-    yield content;
-    yield Buffer.alloc(paddingOf(content.length));
-  }
-  yield encodeHeader({
+  const main = encodeHeader({
     ...common,
     ...(split ?? { name: name.subarray(0, NAME_MAX_BYTES) }),
     typeFlag: TYPE_FLAGS[entry.kind],
     sizeBytes: entry.sizeBytes > OCTAL_MAX ? 0 : entry.sizeBytes,
     target: entry.target,
   });
+  if (records.length === 0) return [main];
+  const content = encodeExtended(records);
+  const before = encodeHeader({ ...common, name: EXTENDED_NAME, typeFlag: 'x', sizeBytes: content.length });
+  return [before, content, Buffer.alloc(paddingOf(content.length)), main];
 }
 
 /** At a slash, where a long name does not fit into its field but has room in two. Null: not even then. */

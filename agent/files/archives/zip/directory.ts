@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises';
 import { crc32 } from 'node:zlib';
 import { createByteReader, readFully, readRange } from '../bytes.js';
 import { ENTRIES_MAX, NAMES_MAX_BYTES } from '../entries.js';
-import { cutOff, damaged, unreadable } from '../refusals.js';
+import { cutOff, damaged, remainder, unreadable } from '../refusals.js';
 import { fromOldEncoding } from './encoding.js';
 import * as zip from './records.js';
 
@@ -66,11 +66,11 @@ export function tooMany(): Error {
 function findEnd(tail: Buffer): number {
   for (let at = tail.length - zip.END_BYTES; at >= 0; at -= 1) {
     if (tail.readUInt32LE(at) !== zip.END_SIGNATURE) continue;
-    if (at + zip.END_BYTES + tail.readUInt16LE(at + 20) === tail.length) return at;
+    const end = at + zip.END_BYTES + tail.readUInt16LE(at + 20);
+    if (end === tail.length) return at;
+    if (end < tail.length) throw remainder();
   }
-  throw tail.includes(Buffer.from('PK\x05\x06'))
-    ? unreadable('There is something after the end of the archive.')
-    : cutOff();
+  throw cutOff();
 }
 
 async function readEnd64(file: FileHandle, offset: number, endsAt: number) {

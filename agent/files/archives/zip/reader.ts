@@ -1,7 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { crc32, createInflateRaw, inflateRaw, type ZlibOptions } from 'node:zlib';
 import { isErrorCode } from '../../../atomic-file.js';
-import { readFully, readRange } from '../bytes.js';
+import { batchPieces, readFully, readRange } from '../bytes.js';
 import { filterInProcess, through } from '../compression.js';
 import { type FoundEntry, nothing, TARGET_MAX_BYTES } from '../entries.js';
 import { damaged, hostile, showName, unreadable } from '../refusals.js';
@@ -34,8 +34,8 @@ export async function openZip(file: FileHandle, fileBytes: number, signal: Abort
   }
   limits.sort((one, other) => one.offset - other.offset);
   for (const [index, limit] of limits.entries()) {
-    const next = limits[index + 1]?.offset ?? end.offset;
-    if (limit.end > next) throw hostile(limit.name, 'shares its bytes with another entry');
+    const { offset, name } = limits[index + 1] ?? { ...limit, offset: end.offset };
+    if (limit.end > offset) throw hostile(name, 'shares its bytes with another entry');
   }
   if (!Number.isSafeInteger(totalBytes)) throw damaged('the sizes in it are absurd');
   const offsets = Float64Array.from([...limits.map(({ offset }) => offset), end.offset]);
@@ -190,7 +190,7 @@ async function* unpack(
   const isWhole = () => inflate.bytesWritten === compressedBytes;
   yield* through(
     async () => filterInProcess(inflate, isWhole),
-    readRange(file, { start, end }),
+    batchPieces(readRange(file, { start, end })),
     signal,
     () => {
       throw broken();

@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
 import { promisify } from 'node:util';
 import { crc32, createDeflateRaw, deflateRaw } from 'node:zlib';
-import { exactly } from '../bytes.js';
+import { exactly, lengthOf } from '../bytes.js';
 import { filterInProcess, through } from '../compression.js';
 import type { PackedEntry } from '../entries.js';
 import * as zip from './records.js';
@@ -25,29 +25,30 @@ interface Written {
   modifiedAtMs: number;
 }
 
-/** The bytes of a zip archive, which are never gone back to: sizes that are not known before follow the content. */
+/**
+ * The bytes of a zip archive, which are never gone back to: sizes that are not known before follow the content. Each group
+ * may be used until the next one is asked for.
+ */
 export async function* writeZip(
   entries: AsyncIterable<PackedEntry>,
   signal: AbortSignal,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<Buffer[]> {
   const records: Buffer[] = [];
   let offset = 0;
   for await (const entry of entries) {
     const written = { ...startOf(entry), offset };
-    const pieces = Buffer.isBuffer(entry.content)
-      ? writeSmall(entry.content, written)
-      : entry.kind === 'file'
-        ? writeLarge(entry, written, signal)
-        : writeSmall(entry.target, written);
-    for await (const piece of pieces) {
-      offset += piece.length;
-      yield piece;
+    const content = entry.kind === 'link' ? entry.target : entry.content;
+    const groups = Buffer.isBuffer(content)
+      ? writeSmall(content, written)
+      : writeLarge(entry, written, signal);
+    for await (const group of groups) {
+      offset += lengthOf(group);
+      yield group;
     }
     records.push(centralRecord(written));
   }
   const directory = Buffer.concat(records);
-  yield directory;
-  yield endRecords({ entries: records.length, offset, sizeBytes: directory.length });
+  yield [directory, endRecords({ entries: records.length, offset, sizeBytes: directory.length })];
 }
 
 function startOf({ name, kind, mode, modifiedAtMs }: PackedEntry): Omit<Written, 'offset'> {
@@ -63,30 +64,29 @@ function startOf({ name, kind, mode, modifiedAtMs }: PackedEntry): Omit<Written,
   };
 }
 
-async function* writeSmall(content: Buffer, written: Written): AsyncGenerator<Buffer> {
+async function* writeSmall(content: Buffer, written: Written): AsyncGenerator<Buffer[]> {
   const compressed = content.length === 0 ? content : await compress(content);
   const isWorthIt = compressed.length < content.length;
   written.method = isWorthIt ? zip.METHOD_DEFLATED : zip.METHOD_STORED;
   written.checksum = crc32(content);
   written.sizeBytes = content.length;
   written.compressedBytes = isWorthIt ? compressed.length : content.length;
-  yield localRecord(written, false);
-  yield isWorthIt ? compressed : content;
+  yield [localRecord(written, false), isWorthIt ? compressed : content];
 }
 
 async function* writeLarge(
   entry: PackedEntry,
   written: Written,
   signal: AbortSignal,
-): AsyncGenerator<Buffer> {
+): AsyncGenerator<Buffer[]> {
   const isLarge = entry.sizeBytes >= LARGE_BYTES;
   written.method = zip.METHOD_DEFLATED;
   written.flags |= zip.FLAG_DESCRIPTOR;
-  yield localRecord(written, isLarge);
-  async function* summed(): AsyncGenerator<Buffer> {
+  yield [localRecord(written, isLarge)];
+  async function* summed(): AsyncGenerator<Buffer[]> {
     for await (const piece of exactly(entry.content, entry.sizeBytes)) {
       written.checksum = crc32(piece, written.checksum);
-      yield piece;
+      yield [piece];
     }
   }
   const start = async () => filterInProcess(createDeflateRaw({ chunkSize: 256 * 1024 }));
@@ -95,7 +95,7 @@ async function* writeLarge(
   });
   for await (const piece of compressed) {
     written.compressedBytes += piece.length;
-    yield piece;
+    yield [piece];
   }
   written.sizeBytes = entry.sizeBytes;
   const descriptor = Buffer.alloc(isLarge ? 24 : 16);
@@ -108,7 +108,7 @@ async function* writeLarge(
     descriptor.writeUInt32LE(written.compressedBytes, 8);
     descriptor.writeUInt32LE(written.sizeBytes, 12);
   }
-  yield descriptor;
+  yield [descriptor];
 }
 
 /** @param isLarge That the sizes which follow the content are of 64 bits is said here. */

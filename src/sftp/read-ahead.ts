@@ -1,0 +1,127 @@
+import type { Readable } from 'node:stream';
+import type { FileHandleClient } from '../gateway/files.js';
+import type { Flow } from './flow.js';
+import { createStretch, type Stretch } from './stretch.js';
+
+/** Whoever reads so much in order will read on. */
+const IN_ORDER_BYTES = 64 * 1024;
+/** Twice as much each time that it was wanted soon, half as much when it was not. */
+const STRETCH_MIN_BYTES = 128 * 1024;
+const STRETCH_MAX_BYTES = 2 * 1024 * 1024;
+const WANTED_SOON_MS = 250;
+/** After this the file may have changed: what was fetched is fetched again. */
+const FRESH_MS = 1000;
+
+/** Reads of one open file. While they are in order, what comes next is fetched before it is asked for. */
+export interface ReadAhead {
+  /** Fewer bytes, or none, at the end of the file. */
+  read(offset: number, length: number): Promise<Buffer>;
+  /** Somebody has written: what was fetched does not count any more. */
+  drop(): void;
+}
+
+export function createReadAhead({
+  client,
+  flow,
+  signal,
+}: {
+  client: FileHandleClient;
+  flow: Flow;
+  signal: AbortSignal;
+}): ReadAhead {
+  let stretches: Stretch[] = [];
+  let stretchBytes = STRETCH_MIN_BYTES;
+  let nextOffset = 0;
+  let inOrderBytes = 0;
+  let changes = flow.changes();
+  let dropTimer: NodeJS.Timeout | undefined;
+
+  function forget(gone: (stretch: Stretch) => boolean): void {
+    for (const stretch of stretches) {
+      if (!gone(stretch)) continue;
+      stretch.giveUp();
+      flow.giveAhead(stretch.length);
+    }
+    stretches = stretches.filter((stretch) => !gone(stretch));
+  }
+
+  function drop(): void {
+    clearTimeout(dropTimer);
+    forget(() => true);
+  }
+  signal.addEventListener('abort', drop, { once: true });
+
+  /** What nobody asks for does not stay in memory. */
+  function dropLater(): void {
+    if (dropTimer) dropTimer.refresh();
+    else dropTimer = setTimeout(drop, FRESH_MS).unref();
+  }
+
+  function find(offset: number): Stretch | undefined {
+    return stretches.find((stretch) => stretch.covers(offset));
+  }
+
+  function begin(offset: number): Stretch | undefined {
+    if (signal.aborted || !flow.takeAhead(stretchBytes)) return undefined;
+    const fetch = (own: AbortSignal): Promise<Readable> =>
+      client.readStream(offset, { length: stretchBytes, signal: own });
+    const stretch = createStretch({ offset, length: stretchBytes, fetch });
+    stretches.push(stretch);
+    return stretch;
+  }
+
+  /** What is at this place: none at the end of the file, and not more than comes of one fetching. */
+  async function readSome(offset: number, length: number): Promise<Buffer> {
+    const stretch = find(offset) ?? begin(offset);
+    if (!stretch) return client.read(offset, length, { signal });
+    const isHalfway = offset + length >= stretch.offset + stretch.length / 2;
+    const end = stretch.offset + stretch.length;
+    if (isHalfway && !find(end)) begin(end);
+    const bytes = await stretch.read(offset, length);
+    if (bytes === null) return client.read(offset, length, { signal });
+    if (stretch.isUsedUp()) {
+      stretchBytes = nextSize(stretch);
+      forget((one) => one === stretch);
+    }
+    return bytes;
+  }
+
+  function nextSize({ ageMs, length }: Stretch): number {
+    const wasWantedSoon = ageMs() < WANTED_SOON_MS;
+    return wasWantedSoon
+      ? Math.max(stretchBytes, Math.min(STRETCH_MAX_BYTES, length * 2))
+      : Math.max(STRETCH_MIN_BYTES, length / 2);
+  }
+
+  async function readInOrder(offset: number, length: number): Promise<Buffer> {
+    const pieces: Buffer[] = [];
+    let position = offset;
+    while (position < offset + length) {
+      const piece = await readSome(position, offset + length - position);
+      if (piece.length === 0) break;
+      pieces.push(piece);
+      position += piece.length;
+    }
+    const [only] = pieces;
+    return only && pieces.length === 1 ? only : Buffer.concat(pieces);
+  }
+
+  return {
+    async read(offset, length) {
+      if (changes !== flow.changes()) drop();
+      changes = flow.changes();
+      forget((stretch) => stretch.ageMs() > FRESH_MS);
+      const isInOrder = offset === nextOffset || find(offset) !== undefined;
+      inOrderBytes = isInOrder ? inOrderBytes + length : 0;
+      nextOffset = offset + length;
+      if (!isInOrder) drop();
+      if (inOrderBytes <= IN_ORDER_BYTES) return client.read(offset, length, { signal });
+      dropLater();
+      const bytes = await readInOrder(offset, length);
+      // The end of a file may move: it is looked for again each time.
+      if (bytes.length < length) inOrderBytes = 0;
+      return bytes;
+    },
+    drop,
+  };
+}
