@@ -4,10 +4,14 @@ import path from 'node:path';
 import { pino } from 'pino';
 import { createReleasers, type Releasers } from '../src/lib/releasers.js';
 import { accounts } from './accounts.js';
+import { archives } from './archives.js';
 import { fanOut } from './fan-out.js';
+import { files } from './files.js';
+import { filesControl } from './files-control.js';
 import { firstWord } from './first-word.js';
 import { flood } from './flood.js';
 import { createBareArgon2Role } from './harness/bare-argon2.js';
+import { createBareFilesRole } from './harness/bare-files.js';
 import { createBareRestRole } from './harness/bare-rest.js';
 import type { Bench, Question } from './harness/bench.js';
 import { createBroadcasterRole } from './harness/broadcaster.js';
@@ -22,6 +26,7 @@ import { createSwarmRole } from './harness/swarm.js';
 import { ingest } from './ingest.js';
 import { latency } from './latency.js';
 import { rest } from './rest.js';
+import { sftp } from './sftp.js';
 import { size } from './size.js';
 
 const QUESTIONS = new Map<string, Question>([
@@ -32,12 +37,17 @@ const QUESTIONS = new Map<string, Question>([
   ['ingest', ingest],
   ['rest', rest],
   ['accounts', accounts],
+  ['sftp', sftp],
+  ['files', files],
+  ['files-control', filesControl],
+  ['archives', archives],
   ['size', size],
 ]);
 
 /** What a child process of this program can be started as. */
 const ROLES = new Map([
   ['bare-argon2', () => serveRole(createBareArgon2Role())],
+  ['bare-files', () => serveRole(createBareFilesRole())],
   ['bare-rest', () => serveRole(createBareRestRole())],
   ['broadcaster', () => serveRole(createBroadcasterRole())],
   ['requests', () => serveRole(createRequestsRole())],

@@ -1,12 +1,10 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { type Readable, Transform } from 'node:stream';
 import { pipeline } from 'node:stream/promises';
-import { DATA_BUFFER_BYTES, type FileEntry } from '../../src/protocol/data-plane.js';
+import { DATA_BUFFER_BYTES, FILE_JSON_MAX_BYTES, type FileEntry } from '../../src/protocol/data-plane.js';
 import { FileError } from '../files/errors.js';
 import type { Content } from '../files/service.js';
 
-/** What an operation is asked with: a few paths. */
-const INPUT_MAX_BYTES = 64 * 1024;
 const OK = 200;
 
 export async function readJson(stream: ServerHttp2Stream): Promise<unknown> {
@@ -14,7 +12,7 @@ export async function readJson(stream: ServerHttp2Stream): Promise<unknown> {
   let sizeBytes = 0;
   for await (const chunk of stream) {
     sizeBytes += chunk.length;
-    if (sizeBytes > INPUT_MAX_BYTES) throw new FileError('file.failed', 'The request is too large.');
+    if (sizeBytes > FILE_JSON_MAX_BYTES) throw new FileError('file.failed', 'The request is too large.');
     chunks.push(chunk);
   }
   try {

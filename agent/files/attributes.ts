@@ -19,7 +19,7 @@ export async function setAttributes(
   { owner, account }: { owner: Owner | null; account: Account },
 ): Promise<void> {
   const status = await place.stat();
-  if (!status.isDirectory()) checkRegular(status, owner);
+  if (!status.isDirectory()) checkRegular(place, status, owner);
   if (sizeBytes !== undefined) {
     const file = await openRegular(place, constants.O_WRONLY, owner);
     try {

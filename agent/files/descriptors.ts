@@ -1,4 +1,4 @@
-import { constants, existsSync } from 'node:fs';
+import { constants, existsSync, readlinkSync } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
 
 /** Linux's O_PATH, which Node has no name for: a place in the tree, not its content. Devices and FIFOs do not notice. */
@@ -15,6 +15,14 @@ export function entryOf(directory: FileHandle, name: string | Buffer): Buffer {
 /** What the handle holds, for calls that take only paths. */
 export function pathOf(handle: FileHandle): string {
   return `/proc/self/fd/${handle.fd}`;
+}
+
+/**
+ * Whether the name that a place was opened by is gone. Also said of a name that ends like what the system says then. Does not
+ * wait for any disk.
+ */
+export function isRemoved(place: number): boolean {
+  return readlinkSync(`/proc/self/fd/${place}`).endsWith(' (deleted)');
 }
 
 /** Rejects with ENOTDIR when it is a symbolic link, also one to a directory. */

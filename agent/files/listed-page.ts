@@ -1,5 +1,6 @@
 import { type FileHandle, lstat } from 'node:fs/promises';
 import { type FileEntry, WAITING_PREFIX } from '../../src/protocol/data-plane.js';
+import { ANSWER_MAX_BYTES, answerBytes } from './answer-size.js';
 import { toListedEntry } from './entry.js';
 import type { PendingFiles } from './pending.js';
 import { lookAt, type Shown, shownIn } from './shown.js';
@@ -24,15 +25,21 @@ export async function listDirectory(
 ): Promise<{ entries: FileEntry[]; next: string | null }> {
   const { names, hasMore } = await smallestNames(directory, page);
   const entries: FileEntry[] = [];
-  for (let index = 0; index < names.length; index += AT_ONCE) {
+  let sizeBytes = 0;
+  let index = 0;
+  while (index < names.length && sizeBytes < ANSWER_MAX_BYTES) {
     page.signal.throwIfAborted();
-    const found = names.slice(index, index + AT_ONCE).map(async ({ shown }) => {
+    const part = names.slice(index, index + AT_ONCE);
+    index += part.length;
+    for (const { text } of part) sizeBytes += answerBytes(text);
+    const found = part.map(async ({ shown }) => {
       const status = await lookAt(directory, shown, (at) => lstat(at));
       return status === null ? null : toListedEntry(shown.name, status);
     });
     for (const entry of await together(found)) if (entry !== null) entries.push(entry);
   }
-  return { entries, next: hasMore ? (names.at(-1)?.text ?? null) : null };
+  const isAll = index === names.length && !hasMore;
+  return { entries, next: isAll ? null : (names[index - 1]?.text ?? null) };
 }
 
 interface Name {

@@ -1,6 +1,6 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { pathOf } from './descriptors.js';
+import { isRemoved, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
 import type { Owner } from './sandbox.js';
 
@@ -16,25 +16,32 @@ export async function openRegular(
   flags: number,
   owner: Owner | null,
 ): Promise<FileHandle> {
-  checkRegular(await place.stat(), owner);
+  checkRegular(place, await place.stat(), owner);
   return await open(pathOf(place), flags | constants.O_NONBLOCK | constants.O_NOCTTY);
 }
 
-/** @throws FileError when it is no ordinary file of this server. */
-export function checkRegular(status: Stats, owner: Owner | null): void {
+/**
+ * @param status Of the place, after it was opened.
+ * @throws FileError when it is no ordinary file of this server.
+ */
+export function checkRegular(place: FileHandle, status: Stats, owner: Owner | null): void {
   if (status.isDirectory()) throw new FileError('file.is_directory', 'This is a directory, not a file.');
   if (!status.isFile())
     throw new FileError('file.not_regular', 'This is a link or otherwise no ordinary file.');
-  checkNames(status, owner);
+  checkNames(place.fd, status, owner);
 }
 
 /** A second name may be that of somebody else's file, unless it is one that the server itself could have made. */
-export function checkNames({ nlink, uid }: Stats, owner: Owner | null): void {
-  if (nlink <= 1 || uid === (owner?.uid ?? process.getuid?.())) return;
-  throw new FileError(
-    'file.not_regular',
-    'This file has a second name (a hard link) and is not the server’s own.',
-  );
+export function checkNames(place: number, { nlink, uid }: Stats, owner: Owner | null): void {
+  if (uid === (owner?.uid ?? process.getuid?.())) return;
+  if (nlink > 1) {
+    throw new FileError(
+      'file.not_regular',
+      'This file has a second name (a hard link) and is not the server’s own.',
+    );
+  }
+  // The one name that was counted may be the other one: this one was removed before.
+  if (isRemoved(place)) throw new FileError('file.busy', 'The path is changing: try again.');
 }
 
 /** What is on the disk of it: a file may have holes. */

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { chown, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory, openPlace, pathOf } from './descriptors.js';
+import { entryOf, isRemoved, openDirectory, openPlace, pathOf } from './descriptors.js';
 
 /** A path that leads out of the directory or to something other than an ordinary file; the message is for users. */
 export class SandboxError extends Error {
@@ -115,7 +115,7 @@ async function readRegular(at: Buffer, maxBytes: number): Promise<SandboxFile | 
     const { nlink, size, mode } = status;
     if (!status.isFile()) throw new SandboxError('it is a link or otherwise no ordinary file');
     // It may be somebody else's file, whose content would become the game's.
-    if (nlink !== 1) throw new SandboxError('it has a second name (a hard link)');
+    if (nlink !== 1 || isRemoved(place.fd)) throw new SandboxError('it has a second name (a hard link)');
     if (size > maxBytes) throw tooLarge(maxBytes);
     // The very file that was looked at, not what may have its name by now.
     const file = await open(pathOf(place), constants.O_RDONLY | constants.O_NONBLOCK | constants.O_NOCTTY);

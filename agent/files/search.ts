@@ -1,7 +1,8 @@
 import { isUtf8 } from 'node:buffer';
 import { type FileHandle, lstat, opendir } from 'node:fs/promises';
-import type { FileOutput } from '../../src/protocol/data-plane.js';
+import { type FileOutput, FilePath } from '../../src/protocol/data-plane.js';
 import { isErrorCode } from '../atomic-file.js';
+import { ANSWER_MAX_BYTES, answerBytes } from './answer-size.js';
 import { entryOf, openDirectory, pathOf } from './descriptors.js';
 import { toListedEntry } from './entry.js';
 import { toNameFilter } from './name-pattern.js';
@@ -28,6 +29,7 @@ interface Search {
   /** How many names have been looked at. */
   seen: number;
   matches: FileOutput<'search'>['matches'];
+  answerBytes: number;
   /** At a limit: nothing more is looked at. */
   isOver: boolean;
   /** Nothing was left out. */
@@ -47,6 +49,7 @@ export async function searchFiles(
     deadlineMs: performance.now() + TIME_MAX_MS,
     seen: 0,
     matches: [],
+    answerBytes: 0,
     isOver: false,
     isComplete: true,
   };
@@ -72,7 +75,7 @@ async function searchDirectory(
 ): Promise<void> {
   for (const found of (await findIn(directory, search)).inOrder()) {
     search.signal.throwIfAborted();
-    if (search.matches.length >= search.limit) {
+    if (search.matches.length >= search.limit || search.answerBytes >= ANSWER_MAX_BYTES) {
       search.isOver = true;
       return;
     }
@@ -80,10 +83,20 @@ async function searchDirectory(
     if (found.isWanted) {
       const shown = shownOf(found);
       const status = await lookAt(directory, shown, (entry) => lstat(entry));
-      if (status !== null) search.matches.push({ ...toListedEntry(shown.name, status), path: at });
+      if (status !== null) addMatch(search, { ...toListedEntry(shown.name, status), path: at });
     }
     if (found.isDirectory && !isOver(search)) await enter(directory, found, { path: at, search, depth });
   }
+}
+
+/** A path that is longer than any that is taken cannot be asked for. */
+function addMatch(search: Search, match: Search['matches'][number]): void {
+  if (!FilePath.safeParse(match.path).success) {
+    search.isComplete = false;
+    return;
+  }
+  search.matches.push(match);
+  search.answerBytes += answerBytes(match.name, match.path);
 }
 
 async function enter(

@@ -144,7 +144,11 @@ export interface FileServer {
   limitBytes: number | null;
 }
 
-const HANDLE_IDLE_MS = 15 * 60_000;
+/**
+ * For handles that a panel has forgotten; its clients end earlier. One who is there may keep a file open all day, mounted by
+ * sshfs, and write to it now and then: that must not be lost.
+ */
+const HANDLE_IDLE_MS = 24 * 3600_000;
 
 export function createFileService(options: FileServiceOptions): FileService {
   const { log, handleIdleMs = HANDLE_IDLE_MS, quota = createQuota(log) } = options;

@@ -45,10 +45,14 @@ export async function startRealAgent(panel: Panel, node: SeededNode, directory: 
 
 /** Installs and starts a server; settles when it runs. */
 export async function runServer(panel: Panel, serverId: string): Promise<void> {
-  await panel.api.send('POST', `/api/servers/${serverId}/install`);
-  await waitForStatus(panel, serverId, 'stopped');
+  await installServer(panel, serverId);
   await panel.api.send('POST', `/api/servers/${serverId}/start`);
   await waitForStatus(panel, serverId, 'running');
+}
+
+export async function installServer(panel: Panel, serverId: string): Promise<void> {
+  await panel.api.send('POST', `/api/servers/${serverId}/install`);
+  await waitForStatus(panel, serverId, 'stopped');
 }
 
 export async function killServer(panel: Panel, serverId: string): Promise<void> {
@@ -56,7 +60,7 @@ export async function killServer(panel: Panel, serverId: string): Promise<void> 
   await waitForStatus(panel, serverId, 'stopped');
 }
 
-async function waitForStatus(panel: Panel, serverId: string, wanted: string): Promise<void> {
+export async function waitForStatus(panel: Panel, serverId: string, wanted: string): Promise<void> {
   const what = `the server is ${wanted}`;
   await waitUntil(what, STATUS_TIMEOUT_MS, async () => {
     const { data } = await panel.api.send<{ data: { status: string } }>('GET', `/api/servers/${serverId}`);

@@ -33,12 +33,16 @@ export async function createNode(api: Api, name: string): Promise<SeededNode> {
   return { ...node.data, locationId: location.data.id };
 }
 
-/** @param script What a server of this template runs, as a Node.js program. */
-export async function createTemplate(api: Api, name: string, script: string): Promise<string> {
+/** @param game What a server of this template runs: a Node.js program, or a command. */
+export async function createTemplate(
+  api: Api,
+  name: string,
+  game: string | [string, ...string[]],
+): Promise<string> {
   const { data } = await api.send<Created<{ id: string }>>('POST', '/api/templates', {
     name,
     dockerImage: 'catalyst-bench/none',
-    startCommand: [process.execPath, '-e', script],
+    startCommand: typeof game === 'string' ? [process.execPath, '-e', game] : game,
     stopCommand: 'stop',
     ports: [{ internal: 25565, external: 25565 }],
     environment: {},
@@ -51,6 +55,7 @@ export interface ServersOptions {
   node: SeededNode;
   templateId: string;
   count: number;
+  allocatedDiskMb?: number;
 }
 
 export async function createServers(api: Api, options: ServersOptions): Promise<SeededServer[]> {
@@ -63,7 +68,7 @@ export async function createServers(api: Api, options: ServersOptions): Promise<
       locationId: options.node.locationId,
       allocatedMemoryMb: 512,
       allocatedCpuCores: 1,
-      allocatedDiskMb: 1024,
+      allocatedDiskMb: options.allocatedDiskMb ?? 1024,
       primaryPort: 25565,
       portBindings: { 25565: FIRST_PORT + index },
       networkMode: 'bridge',

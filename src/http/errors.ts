@@ -36,7 +36,7 @@ export function handleErrors(app: FastifyInstance): void {
 
 /** Answers with the error that the client may see, and logs the one that it may not. */
 export function sendError(error: FastifyError | AppError, request: FastifyRequest, reply: FastifyReply) {
-  const shown = toAppError(error);
+  const shown = toAppError(error, request);
   if (shown.statusCode === 500) request.log.error({ err: error }, 'a request failed');
   else if (shown.code === 'database.unavailable') request.log.warn({ err: error }, 'the database is away');
   reply.code(shown.statusCode);
@@ -55,14 +55,16 @@ function errorBody({ statusCode, message, code, details }: AppError, requestId: 
 }
 
 /** What a client sees of anything that was thrown. */
-function toAppError(error: FastifyError | AppError): AppError {
+function toAppError(error: FastifyError | AppError, { routeOptions }: FastifyRequest): AppError {
   if (error instanceof AppError) return error;
   if (hasZodFastifySchemaValidationErrors(error)) {
     return new AppError('request.invalid', validationMessage(error), { cause: error });
   }
   if (error.statusCode === 413) return new AppError('request.too_large', undefined, { cause: error });
   if (error.statusCode === 415) {
-    return new AppError('request.unsupported_media_type', undefined, { cause: error });
+    const [taken] = routeOptions.schema?.consumes ?? [];
+    const message = taken === undefined ? undefined : `Send the body as ${taken}.`;
+    return new AppError('request.unsupported_media_type', message, { cause: error });
   }
   // A piece of the path that is longer than anything we ever named.
   if (error.statusCode === 414) return new AppError('request.not_found', undefined, { cause: error });

@@ -7,6 +7,7 @@ import { AppError } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import type { Auth } from '../modules/auth/service.js';
 import type { ServerAccess } from '../modules/servers/access.js';
+import { networkOf } from './admission.js';
 import { type Caller, createCaller } from './caller.js';
 import { expiryOf } from './expiry.js';
 import type { FailedTries } from './failed-tries.js';
@@ -70,6 +71,7 @@ export function createAuthenticator(
   { origin, onSignedIn, onRefused, onTooMany }: AuthenticatorEvents,
 ): Authenticator {
   const { auth, access, pool, tries, audit, log } = options;
+  const network = networkOf(origin.ipAddress);
   let failures = 0;
   let requests = 0;
 
@@ -97,6 +99,9 @@ export function createAuthenticator(
     const serverId = context.username;
     const { identify, expiresAtMs } = identityOf(context);
     const actor = await identify();
+    // Only now, since anybody can make a key that takes long. An offer without a signature is only a question.
+    if (context.method === 'publickey' && context.signature && !isSignatureRight(context))
+      throw new AppError('auth.invalid_token');
     // Whether the key would do says nothing about the server.
     if (!isProof(context)) return;
     if (!SERVER_ID.test(serverId)) throw new AppError('server.not_found');
@@ -105,7 +110,7 @@ export function createAuthenticator(
     if (actor.credential.kind === 'ssh-key') await noteKeyUse(pool, credentialId(actor));
     await audit.succeeded(actor, serverId);
     onSignedIn(caller);
-    tries.succeed(origin.ipAddress);
+    tries.succeed(network);
   }
 
   function identityOf(context: AuthContext): Identity {
@@ -114,8 +119,6 @@ export function createAuthenticator(
       return { identify: () => withToken(password), expiresAtMs: expiryOf(`${password}`) };
     }
     if (context.method !== 'publickey') throw new AppError('auth.required');
-    // An offer without a signature is only a question; whoever it is, it lets nobody in.
-    if (context.signature && !isSignatureRight(context)) throw new AppError('auth.invalid_token');
     const blob = Buffer.from(context.key.data);
     return { identify: () => loadKeyHolder(pool, blob, origin), expiresAtMs: Number.POSITIVE_INFINITY };
   }
@@ -126,7 +129,7 @@ export function createAuthenticator(
     if (context.method !== 'none') failures += 1;
     if (isProof(context)) {
       await audit.failed(origin, context.username, `${code}: ${message}`);
-      await tries.fail(origin.ipAddress);
+      await tries.fail(network);
       if (TOLD.has(code)) onRefused(message);
     }
   }

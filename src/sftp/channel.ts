@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events';
 import type { Socket } from 'node:net';
 import type { SFTPWrapper } from 'ssh2';
 import type { FilePlane } from '../gateway/files.js';
@@ -41,17 +42,21 @@ export type Reply = (() => void) | undefined;
 export function serveChannel(options: ChannelOptions): Channel {
   const { sftp, socket, caller, files, changes, hasReversedLinks, log, onRequest, onLost } = options;
   const stopping = new AbortController();
+  // As many as the client has asked for.
+  setMaxListeners(0, stopping.signal);
   const handles = createHandles();
   const explain = createExplanations(sftp);
   const flow = controlFlow({
     sftp,
     socket,
     onRoom: () => {
-      for (const { queue } of handles.files()) queue.wake();
+      for (const { queue } of handles.inUse()) queue.wake();
     },
-    onBreach: () => onLost('It sent more than it was allowed.'),
+    onBreach: onLost,
   });
   const paths = createPathOperations({ caller, files, flow, changes, signal: stopping.signal });
+  /** Requests that are not answered yet. */
+  const underWay = new Set<Promise<void>>();
   let closing: Promise<void> | undefined;
 
   async function perform(id: number, work: () => Promise<Reply>): Promise<void> {
@@ -85,14 +90,19 @@ export function serveChannel(options: ChannelOptions): Channel {
     answer(id, work, dataBytes = 0) {
       onRequest();
       flow.begin(dataBytes);
-      perform(id, work)
+      const done = perform(id, work)
         .catch((error: unknown) => log.error({ err: error }, 'an answer by SFTP could not be sent'))
-        .finally(() => flow.finish(dataBytes));
+        .finally(() => {
+          underWay.delete(done);
+          flow.finish(dataBytes);
+        });
+      underWay.add(done);
     },
   });
 
   async function closeAll(discard: boolean): Promise<void> {
     stopping.abort();
+    for (const { queue } of handles.inUse()) queue.wake();
     const left = handles.files();
     handles.clear();
     const closeOne = discard ? discardFile : abandonFile;
@@ -105,6 +115,7 @@ export function serveChannel(options: ChannelOptions): Channel {
         );
       }
     }
+    await Promise.all(underWay);
   }
 
   return {

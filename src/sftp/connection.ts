@@ -12,6 +12,7 @@ import { hasReversedLinks } from './link-order.js';
 import { acceptSessions } from './sessions.js';
 import { isRefusal } from './status.js';
 import type { SftpTimings } from './timings.js';
+import { guardWire } from './wire-guard.js';
 
 /** Who is sent away and does not go is cut off. */
 const END_TIMEOUT_MS = 500;
@@ -151,6 +152,7 @@ export function openConnection({ socket, files, log, timings, collect }: Connect
     },
     serve(connection, authenticator, software) {
       ssh = connection;
+      guardWire(connection, socket, () => end('It asks on and on, and does not take the answers.'));
       // ssh2 ends some of these only as far as the client takes part.
       connection.on('error', (error: Error) => {
         log.debug({ err: error, address }, 'a connection by SFTP failed');

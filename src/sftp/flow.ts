@@ -7,6 +7,8 @@ const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 const REQUEST_BYTES = 512;
 /** Bytes that were read for a client and that it has not taken. */
 const OUTGOING_MAX_BYTES = 4 * 1024 * 1024;
+/** With all other answers; until it has taken some of them, what it asks for is not even looked at. */
+const UNTAKEN_MAX_BYTES = 2 * OUTGOING_MAX_BYTES;
 /** Bytes that are fetched before a client asks for them, of all files of one channel. */
 const AHEAD_MAX_BYTES = 8 * 1024 * 1024;
 /** As in ssh2: a channel's window, and where it is opened again. */
@@ -23,7 +25,8 @@ interface Channel {
   outgoing: { id: number; state: string };
   _buffer: Buffer[];
   _waitChanDrain: boolean;
-  _protocol: { channelWindowAdjust(channelId: number, bytes: number): void };
+  /** `_kexinit` is there while keys are exchanged: what is sent then waits where nobody counts it. */
+  _protocol: { _kexinit?: unknown; channelWindowAdjust(channelId: number, bytes: number): void };
 }
 
 export interface Flow {
@@ -33,6 +36,8 @@ export interface Flow {
   finish(dataBytes: number): void;
   /** Whether the client takes what is read for it. */
   hasRoom(): boolean;
+  /** Resolves when there is room, or the signal is aborted. */
+  room(signal: AbortSignal): Promise<void>;
   reading(bytes: number): void;
   hasRead(bytes: number): void;
   /** False when it is too much to be fetched ahead now. */
@@ -46,7 +51,7 @@ export interface Flow {
 /**
  * Bounds what one channel holds of the panel's memory, by SSH's own flow control.
  * @param onRoom Called when there may be room again.
- * @param onBreach Called when the client sends more than it was allowed.
+ * @param onBreach Called when the client sends more than it was allowed, or what nobody can read.
  */
 export function controlFlow({
   sftp,
@@ -57,7 +62,7 @@ export function controlFlow({
   sftp: SFTPWrapper;
   socket: Socket;
   onRoom: () => void;
-  onBreach: () => void;
+  onBreach: (reason: string) => void;
 }): Flow {
   const channel = sftp as unknown as Channel;
   const push = channel.push.bind(channel);
@@ -66,14 +71,42 @@ export function controlFlow({
   let aheadBytes = 0;
   let changes = 0;
   let isHeld = false;
+  /** What came and was not looked at yet: never more than the window. */
+  let unread: Buffer[] = [];
+  const waiting: (() => void)[] = [];
 
   channel.push = (data) => {
-    push(data);
-    if (data === null) return undefined;
-    if (channel.incoming.window < 0) onBreach();
-    isHeld = pendingBytes > PENDING_MAX_BYTES;
+    if (data === null) return push(null);
+    if (channel.incoming.window < 0) onBreach('It sent more than it was allowed.');
+    unread.push(data);
+    read();
+    isHeld = unread.length > 0 || isFull();
     return !isHeld;
   };
+
+  function isFull(): boolean {
+    return pendingBytes > PENDING_MAX_BYTES || untakenBytes() > UNTAKEN_MAX_BYTES;
+  }
+
+  /** What came is looked at piece by piece, as far as there is room for what comes of it. */
+  function read(): void {
+    for (let first = unread[0]; first && !isFull(); first = unread[0]) {
+      unread.shift();
+      // After its end, or what nobody can read, nothing makes sense.
+      if (channel.outgoing.state === 'open') push(first);
+    }
+  }
+
+  function readOn(): void {
+    if (!isHeld) return;
+    try {
+      read();
+    } catch {
+      unread = [];
+      onBreach('It sent what nobody can read.');
+    }
+    if (unread.length === 0 && !isFull()) openWindow();
+  }
 
   function openWindow(): void {
     isHeld = false;
@@ -85,17 +118,28 @@ export function controlFlow({
   }
 
   function hasRoom(): boolean {
-    let bytes = readingBytes + socket.writableLength;
-    for (const { length } of channel._buffer) bytes += length;
-    return bytes < OUTGOING_MAX_BYTES;
+    return channel._protocol._kexinit === undefined && readingBytes + untakenBytes() < OUTGOING_MAX_BYTES;
+  }
+
+  function untakenBytes(): number {
+    return channel._buffer.reduce((sum, { length }) => sum + length, socket.writableLength);
+  }
+
+  function goOn(): void {
+    onRoom();
+    readOn();
+    for (let first = waiting[0]; first && hasRoom(); first = waiting[0]) {
+      waiting.shift();
+      first();
+    }
   }
 
   // The client took something, or said that it will: it says so in band.
-  socket.on('drain', onRoom);
-  socket.on('data', onRoom);
+  socket.on('drain', goOn);
+  socket.on('data', goOn);
   sftp.on('close', () => {
-    socket.off('drain', onRoom);
-    socket.off('data', onRoom);
+    socket.off('drain', goOn);
+    socket.off('data', goOn);
   });
 
   return {
@@ -104,15 +148,22 @@ export function controlFlow({
     },
     finish(dataBytes) {
       pendingBytes -= REQUEST_BYTES + dataBytes;
-      if (isHeld && pendingBytes <= PENDING_MAX_BYTES) openWindow();
+      readOn();
     },
     hasRoom,
+    async room(signal) {
+      if (hasRoom() || signal.aborted) return;
+      await new Promise<void>((resolve) => {
+        waiting.push(resolve);
+        signal.addEventListener('abort', () => resolve(), { once: true });
+      });
+    },
     reading(bytes) {
       readingBytes += bytes;
     },
     hasRead(bytes) {
       readingBytes -= bytes;
-      onRoom();
+      goOn();
     },
     takeAhead(bytes) {
       if (aheadBytes + bytes > AHEAD_MAX_BYTES) return false;

@@ -39,6 +39,8 @@ export type Handles = ReturnType<typeof createHandles>;
 
 export function createHandles() {
   const open = new Map<number, OpenFile | OpenDirectory>();
+  /** Taken, and not closed yet: something that was asked of them before may still wait. */
+  const leaving = new Set<OpenFile>();
   /** Places that are being opened. */
   let reserved = 0;
   let last = 0;
@@ -83,6 +85,16 @@ export function createHandles() {
       open.delete(handle.readUInt32BE(0));
       return found;
     },
+    /** Until it is done, the file is among those that are `inUse`. */
+    async leave(file: OpenFile, closing: Promise<void>): Promise<void> {
+      leaving.add(file);
+      try {
+        await closing;
+      } finally {
+        leaving.delete(file);
+      }
+    },
+    inUse: (): OpenFile[] => [...[...open.values()].filter((one) => one.kind === 'file'), ...leaving],
     files: (): OpenFile[] => [...open.values()].filter((one) => one.kind === 'file'),
     clear: () => open.clear(),
   };

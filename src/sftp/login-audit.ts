@@ -3,6 +3,8 @@ import type { Origin, UserActor } from '../lib/actor.js';
 import { recordAudit } from '../lib/audit.js';
 import type { Log } from '../lib/log.js';
 import { createTokenBucket } from '../lib/token-bucket.js';
+import { networkOf } from './admission.js';
+import { shownPath } from './change-batches.js';
 
 /** Clients open many connections, and strangers try many keys: one entry a minute says so, and how many it stands for. */
 const INTERVAL_MS = 60_000;
@@ -43,7 +45,7 @@ export function createLoginAudit({ pool, log }: { pool: Pool; log: Log }) {
     },
     /** Nobody waits for it. @param username As given: a text of anybody's. */
     async failed(origin: Origin, username: string, reason: string): Promise<void> {
-      const leftOut = due(origin.ipAddress);
+      const leftOut = due(networkOf(origin.ipAddress));
       if (leftOut === null || !failures.take()) return;
       const who = { kind: 'subject', userId: null, username: null, origin } as const;
       try {
@@ -51,7 +53,7 @@ export function createLoginAudit({ pool, log }: { pool: Pool; log: Log }) {
           action: 'sftp.login_failed',
           resourceType: 'server',
           resourceId: null,
-          metadata: { username, reason, ...(leftOut > 0 && { moreBefore: leftOut }) },
+          metadata: { username: shownPath(username), reason, ...(leftOut > 0 && { moreBefore: leftOut }) },
         });
       } catch (error) {
         log.warn({ err: error }, 'a failed login by SFTP could not be recorded');

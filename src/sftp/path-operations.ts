@@ -38,6 +38,17 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
     return files.operate(nodeId, uuid, name, input, { signal });
   }
 
+  /** What has begun is seen to its end, whoever hangs up meanwhile: else nobody would know what it changed. */
+  async function change<Name extends FileOperation>(
+    right: FileRight,
+    name: Name,
+    input: FileInput<Name>,
+  ): Promise<FileOutput<Name>> {
+    const { nodeId, uuid } = await caller.authorise(right);
+    signal.throwIfAborted();
+    return files.operate(nodeId, uuid, name, input);
+  }
+
   function stat(path: string, followLinks: boolean): Promise<FileEntry> {
     return operate('file.read', 'stat', { path: resolvePath(path), followLinks });
   }
@@ -47,7 +58,9 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
     const path = resolvePath(given);
     if (opening.read) await caller.authorise('file.read');
     const { nodeId, uuid } = await caller.authorise(opening.write ? 'file.write' : 'file.read');
-    const { handle } = await files.operate(nodeId, uuid, 'open', { path, ...opening }, { signal });
+    signal.throwIfAborted();
+    const call = opening.write ? {} : { signal };
+    const { handle } = await files.operate(nodeId, uuid, 'open', { path, ...opening }, call);
     const client = files.handle(nodeId, handle);
     const queue = createFileQueue({ client, flow, signal, authorise: requireSameNode(nodeId) });
     return {
@@ -76,6 +89,7 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
   }
 
   async function readNames(directory: OpenDirectory): Promise<FileEntry[]> {
+
     await caller.authorise('file.read');
     const { path, next: after } = directory;
     if (directory.entries.length === 0 && after !== null) {
@@ -100,7 +114,7 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
     const { kind } = await operate('file.delete', 'stat', { path: target, followLinks: false });
     if (wanted === 'directory' && kind !== 'directory') throw failure('This is not a directory.');
     if (wanted === 'file' && kind === 'directory') throw failure('This is a directory: remove it as one.');
-    await operate('file.delete', 'remove', { path: target, recursive: false });
+    await change('file.delete', 'remove', { path: target, recursive: false });
     changes.add('delete', target);
   }
 
@@ -115,19 +129,19 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
     if (inTheWay?.kind === 'directory' && paths.from !== paths.to) {
       throw failure('There is a directory of the new name.');
     }
-    await operate('file.write', 'rename', { ...paths, replace: true });
+    await change('file.write', 'rename', { ...paths, replace: true });
     changes.add('rename', paths.from, { to: paths.to });
   }
 
   async function makeDirectory(given: string, attributes: Partial<Attributes>): Promise<void> {
     const path = resolvePath(given);
-    await operate('file.write', 'make-directory', { path, parents: false, ...modeOf(attributes) });
+    await change('file.write', 'make-directory', { path, parents: false, ...modeOf(attributes) });
     changes.add('create', path);
   }
 
   async function makeLink(given: string, target: string): Promise<void> {
     const path = requireBelowRoot(given);
-    await operate('file.write', 'make-link', { path, target: targetOf(path, target) });
+    await change('file.write', 'make-link', { path, target: targetOf(path, target) });
     changes.add('create', path);
   }
 
@@ -138,7 +152,7 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
       await operate('file.write', 'stat', { path, followLinks: true });
       return;
     }
-    const set = (place: string) => operate('file.write', 'set-attributes', { path: place, ...wanted });
+    const set = (place: string) => change('file.write', 'set-attributes', { path: place, ...wanted });
     await set(path).catch(async (error: unknown) => {
       if (!hasCode(error, 'file.not_regular')) throw error;
       const place = await followLinks(path, readLink);

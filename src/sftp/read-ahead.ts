@@ -47,12 +47,15 @@ export function createReadAhead({
 
   function drop(): void {
     clearTimeout(dropTimer);
+    // One that was cleared never comes again, not even refreshed.
+    dropTimer = undefined;
+    signal.removeEventListener('abort', drop);
     forget(() => true);
   }
-  signal.addEventListener('abort', drop, { once: true });
 
   /** What nobody asks for does not stay in memory. */
   function dropLater(): void {
+    signal.addEventListener('abort', drop);
     if (dropTimer) dropTimer.refresh();
     else dropTimer = setTimeout(drop, FRESH_MS).unref();
   }

@@ -14,6 +14,8 @@ import { createTurnstile } from './turnstile.js';
 const LOOKS_AT_ONCE = 16;
 /** Who asks for more in one READ is given less, as the protocol has it. */
 const READ_MAX_BYTES = 255 * 1024;
+const NAME_SHOWN_MAX_LENGTH = 100;
+
 export interface RequestsOptions {
   sftp: SFTPWrapper;
   handles: Handles;
@@ -35,9 +37,10 @@ export function attachRequests(options: RequestsOptions): void {
 function attachPathRequests(options: RequestsOptions): void {
   const { sftp, paths, answer, handles, signal, hasReversedLinks } = options;
   const pass = createTurnstile(LOOKS_AT_ONCE);
-  const look = (id: number, work: () => Promise<Reply>) => answer(id, () => pass(true, work));
-  const change = (id: number, work: () => Promise<void>) =>
-    answer(id, () => pass(false, () => work().then(() => undefined)));
+  const look = (id: number, text: string, work: () => Promise<Reply>) =>
+    answer(id, () => pass(true, work), text.length);
+  const change = (id: number, text: string, work: () => Promise<void>) =>
+    answer(id, () => pass(false, () => work().then(() => undefined)), text.length);
 
   sftp.on('OPEN', (id, path, flags, attributes: Partial<Attributes>) => {
     const open = async () => {
@@ -47,50 +50,55 @@ function attachPathRequests(options: RequestsOptions): void {
       signal.throwIfAborted();
       return file;
     };
-    answer(id, async () => {
+    const work = async () => {
       const handle = await pass(isLook(flags), () => handles.add(open));
       return () => sftp.handle(id, handle);
-    });
+    };
+    answer(id, work, path.length);
   });
   sftp.on('STAT', (id, path) => {
-    look(id, async () => {
+    look(id, path, async () => {
       const entry = await paths.stat(path, true);
       return () => sftp.attrs(id, attributesOf(entry));
     });
   });
   sftp.on('LSTAT', (id, path) => {
-    look(id, async () => {
+    look(id, path, async () => {
       const entry = await paths.stat(path, false);
       return () => sftp.attrs(id, attributesOf(entry));
     });
   });
   sftp.on('REALPATH', (id, path) => {
-    look(id, async () => {
+    look(id, path, async () => {
       const filename = resolvePath(path);
       return () => sendNames(sftp, id, [{ filename, longname: filename, attrs: {} }]);
     });
   });
   sftp.on('SETSTAT', (id, path, attributes: Partial<Attributes>) =>
-    change(id, () => paths.setAttributes(path, attributes)),
+    change(id, path, () => paths.setAttributes(path, attributes)),
   );
   sftp.on('MKDIR', (id, path, attributes: Partial<Attributes>) =>
-    change(id, () => paths.makeDirectory(path, attributes)),
+    change(id, path, () => paths.makeDirectory(path, attributes)),
   );
-  sftp.on('RMDIR', (id, path) => change(id, () => paths.removeDirectory(path)));
-  sftp.on('REMOVE', (id, path) => change(id, () => paths.removeFile(path)));
-  sftp.on('RENAME', (id, from, to) => change(id, () => paths.rename(from, to)));
+  sftp.on('RMDIR', (id, path) => change(id, path, () => paths.removeDirectory(path)));
+  sftp.on('REMOVE', (id, path) => change(id, path, () => paths.removeFile(path)));
+  sftp.on('RENAME', (id, from, to) => change(id, from + to, () => paths.rename(from, to)));
   sftp.on('READLINK', (id, path) => {
-    look(id, async () => {
+    look(id, path, async () => {
       const filename = await paths.readLink(path);
       return () => sendNames(sftp, id, [{ filename, longname: filename, attrs: {} }]);
     });
   });
   sftp.on('SYMLINK', (id, first, second) => {
     const [path, target] = hasReversedLinks ? [second, first] : [first, second];
-    change(id, () => paths.makeLink(path, target));
+    change(id, path + target, () => paths.makeLink(path, target));
   });
   sftp.on('EXTENDED', (id, name) =>
-    answer(id, () => Promise.reject(unsupported(`There is no ${JSON.stringify(name)} here.`))),
+    answer(id, () =>
+      Promise.reject(
+        unsupported(`There is no ${JSON.stringify(name.slice(0, NAME_SHOWN_MAX_LENGTH))} here.`),
+      ),
+    ),
   );
 }
 
@@ -133,7 +141,11 @@ function attachFileRequests(options: RequestsOptions): void {
       const file = handles.file(handle);
       if (!file.canWrite) throw unsupported('The file is not open for writing.');
       requireSize(offset + data.length);
-      await file.queue.write(offset, data);
+      await file.queue.write(offset, data).catch((error: unknown) => {
+        // It may have been done when the answer was waited for no longer.
+        file.isChanged ||= signal.aborted;
+        throw error;
+      });
       file.isChanged = true;
       file.writtenBytes += data.length;
       return undefined;
@@ -143,7 +155,7 @@ function attachFileRequests(options: RequestsOptions): void {
   sftp.on('CLOSE', (id, handle) => {
     answer(id, async () => {
       const taken = handles.take(handle);
-      if (taken.kind === 'file') await closeFile(taken, options);
+      if (taken.kind === 'file') await handles.leave(taken, closeFile(taken, options));
       return undefined;
     });
   });
@@ -163,9 +175,11 @@ function attachFileRequests(options: RequestsOptions): void {
       const wanted = changesOf(attributes);
       await file.queue.run(async () => {
         await paths.requireSameNode(file.nodeId)('file.write');
-        if (Object.keys(wanted).length > 0) await file.client.operate('set-attributes', wanted, { signal });
+        signal.throwIfAborted();
+        // As any change it is seen to its end, whoever hangs up.
+        if (Object.keys(wanted).length > 0) await file.client.operate('set-attributes', wanted);
+        file.isChanged ||= wanted.sizeBytes !== undefined;
       });
-      file.isChanged ||= wanted.sizeBytes !== undefined;
       return undefined;
     });
   });

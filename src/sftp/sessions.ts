@@ -1,9 +1,11 @@
-import type { SFTPWrapper, Connection as SshConnection } from 'ssh2';
+import type { Session, SFTPWrapper, Connection as SshConnection } from 'ssh2';
 
 /** Of one connection at once. */
 const CHANNELS_MAX = 8;
 /** Sessions that came to nothing: ssh2 keeps something of each. */
 const UNUSED_MAX = 100;
+/** Whoever takes less in one packet would have an answer cut into thousands; with none ssh2 cuts for ever. */
+const PACKET_MIN_BYTES = 1024;
 
 /**
  * Only the subsystem `sftp` is served, once in each session: ssh2 refuses what has no listener by itself, which is
@@ -33,7 +35,7 @@ export function acceptSessions(
       if (unused > UNUSED_MAX) onTooMany('It opened too many sessions for nothing.');
     });
     session.on('sftp', (acceptSftp, rejectSftp) => {
-      if (isUsed) {
+      if (isUsed || !takesPackets(session)) {
         // Not there when the client wants no answer, whatever the types say.
         rejectSftp?.();
         return;
@@ -42,4 +44,10 @@ export function acceptSessions(
       onSftp(acceptSftp());
     });
   });
+}
+
+/** Of ssh2's session, what it does not show. */
+function takesPackets(session: Session): boolean {
+  const { _chanInfo: info } = session as unknown as { _chanInfo: { outgoing: { packetSize: number } } };
+  return info.outgoing.packetSize >= PACKET_MIN_BYTES;
 }

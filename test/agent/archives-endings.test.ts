@@ -17,6 +17,7 @@ import {
 import { isRoot } from './harness.js';
 
 const MEGABYTE = 1024 * 1024;
+const run = (tool: string, ...words: string[]) => void execFileSync(tool, words);
 
 /** Large enough that there is a middle. */
 function makeTree({ at }: Archives) {
@@ -92,10 +93,10 @@ test.each(FORMATS)(
 
 test.runIf(isRoot)('on a full disk the error says so, and nothing is left', async () => {
   const places = makePlaces();
-  execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=48m', 'none', places.server]);
+  run('mount', '-t', 'tmpfs', '-o', 'size=48m', 'none', places.server);
   mkdirSync(join(places.server, 'd'));
   const archives = openArchives({ places });
-  onTestFinished(() => void execFileSync('umount', [places.server]));
+  onTestFinished(() => run('umount', places.server));
   makeTree(archives);
   await archives.compress(['/world'], '/a', 'tar.gz');
   const full = { code: 'file.no_space' };

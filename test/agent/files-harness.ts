@@ -140,7 +140,12 @@ export const EVERY_OPERATION: Record<string, (files: Files, path: string) => Pro
     const how = { write: true, create: true, truncate: true, atClose: true };
     const { handle } = await files.open(path, how);
     await files.service.writeHandle(handle, { offset: 0 }, Readable.from([Buffer.from('x')]), files.call);
-    return await files.service.operateHandle(handle, 'close', { discard: false, isAbandoned: false }, files.call);
+    return await files.service.operateHandle(
+      handle,
+      'close',
+      { discard: false, isAbandoned: false },
+      files.call,
+    );
   },
 };
 

@@ -93,6 +93,17 @@ const WRONGS: [string, RegExp, RequestListener][] = [
       response.end(gzipSync(Buffer.alloc(10 * MEGABYTE)));
     },
   ],
+  ['something else than HTTP', /not HTTP/, (_request, { socket }) => void socket?.end('220 ready\r\n')],
+  [
+    'a length that is no number',
+    /not HTTP/,
+    (_request, { socket }) => {
+      socket?.end('HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nhello');
+    },
+  ],
+];
+
+const TOO_LARGE: typeof WRONGS = [
   [
     'a body that says it is too large',
     /larger than/,
@@ -108,17 +119,14 @@ const WRONGS: [string, RegExp, RequestListener][] = [
       more();
     },
   ],
-  ['something else than HTTP', /not HTTP/, (_request, { socket }) => void socket?.end('220 ready\r\n')],
-  [
-    'a length that is no number',
-    /not HTTP/,
-    (_request, { socket }) => {
-      socket?.end('HTTP/1.1 200 OK\r\ncontent-length: -5\r\n\r\nhello');
-    },
-  ],
 ];
 
-test.each(WRONGS)('%s: it is said, and nothing is kept', async (_what, message, answer) => {
+const ALL = [
+  ...WRONGS.map((wrong) => ['url.failed', ...wrong] as const),
+  ...TOO_LARGE.map((wrong) => ['file.too_large', ...wrong] as const),
+];
+
+test.each(ALL)('%s, %s: it is said, and nothing is kept', async (code, _what, message, answer) => {
   let socket: Socket | null = null;
   const base = await serve((request, response) => {
     socket = request.socket.once('error', () => {});
@@ -127,7 +135,7 @@ test.each(WRONGS)('%s: it is said, and nothing is kept', async (_what, message, 
   });
   const { pull, names } = openPulls({ pull: impatient });
   const fetching = pull(base, { path: 'new/file', sizeBytesMax: 20 * MEGABYTE });
-  await expect(fetching).rejects.toMatchObject({ ...failed, message: expect.stringMatching(message) });
+  await expect(fetching).rejects.toMatchObject({ code, message: expect.stringMatching(message) });
   await eventually('the connection is closed', () => socket?.destroyed);
   expect(names().filter((name) => name !== 'new')).toEqual(UNTOUCHED);
 });

@@ -192,7 +192,8 @@ test('figures that are none are not believed', async () => {
   expect(await quota.measure(UUID, '/')).toBe(100);
   for (const wrong of [Number.NaN, -5, Number.POSITIVE_INFINITY, new Error('du told no size')]) {
     figure = wrong;
-    expect(await quota.measure(UUID, '/')).toBe(100);
+    expect(await quota.measure(UUID, '/')).toBeNull();
+    expect(quota.lastUsage(UUID)?.bytes).toBe(100);
   }
 });
 

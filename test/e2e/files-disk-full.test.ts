@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chmodSync, readdirSync, readFileSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statfsSync, truncateSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
@@ -21,20 +21,21 @@ const NO_SPACE = {
   message: expect.stringMatching(/disk .* is full/),
 };
 
+const run = (tool: string, ...words: string[]) => void execFileSync(tool, words);
+
 let stage: FileStage;
 let disk: ReturnType<typeof temporaryDirectory>;
 
 describe.runIf(isRoot)('a node whose disk is full', () => {
   beforeAll(async () => {
     disk = temporaryDirectory();
-    execFileSync('mount', ['-t', 'tmpfs', '-o', `size=${DISK},mode=711`, 'tmpfs', disk.path]);
-    chmodSync(disk.path, 0o711);
+    run('mount', '-t', 'tmpfs', '-o', `size=${DISK},mode=711`, 'tmpfs', disk.path);
     stage = await setFileStage({ agentDirectory: disk.path });
   }, 120_000);
 
   afterAll(async () => {
     await stage?.close();
-    execFileSync('umount', ['--lazy', disk.path]);
+    run('umount', '--lazy', disk.path);
     disk.remove();
   });
 

@@ -110,6 +110,7 @@ test.each([
   [{ paths: [] }, 'paths'],
   [{ paths: ['/../etc'] }, 'leads out'],
   [{ targetPath: '/..' }, 'leads out'],
+  [{ paths: ['/world', '/x/../a.zip'], targetPath: '/', replace: true }, 'is to go into the archive'],
   [{ format: 'rar' }, 'format'],
 ])('compress %j is 400 and makes nothing', async (fields, named) => {
   const server = await makeServer();
@@ -126,6 +127,9 @@ test('what is not there is 404, and what is no archive 400', async () => {
     status: 404,
     body: { code: 'file.not_found' },
   });
+  const many = Array.from({ length: 1000 }, (_, place) => `/${'n'.repeat(100)}${place}`);
+  const packedMany = await requests.post(server, 'compress', { paths: many, archiveName: 'a.zip' });
+  expect(packedMany).toMatchObject({ status: 404, body: { code: 'file.not_found' } });
   const text = { archivePath: '/world/world.txt', targetPath: '/out' };
   expect(await requests.post(server, 'decompress', text)).toMatchObject({
     status: 400,

@@ -114,10 +114,26 @@ test('uploads of anything but a form are 415', async () => {
   const url = `/api/servers/${server.id}/files/upload`;
   expect((await panel.post(url, { path: '/' }, owner.token)).status).toBe(415);
   expect((await panel.post(url, undefined, owner.token)).status).toBe(415);
+  const plain = await requests.post(server, 'upload', undefined, {
+    headers: { 'content-type': 'text/plain' },
+  });
+  expect(plain).toMatchObject({
+    status: 415,
+    body: { message: expect.stringContaining('multipart/form-data') },
+  });
   const headers = { 'content-type': 'multipart/form-data' };
   const call = requests.send(server, 'upload', { method: 'POST', headers });
   call.end('x');
   expect((await answerOf(call)).statusCode).toBe(400);
+});
+
+test('a path that is longer in bytes than in characters is not cut off', async () => {
+  const server = await requests.makeServer();
+  const path = `${`/${'世'.repeat(80)}/..`.repeat(47)}/end`;
+  const call = requests.send(server, 'upload', { method: 'POST', headers: { 'content-type': FORM_TYPE } });
+  call.end(`${partHead('path')}${path}\r\n${partHead('file', 'a')}bytes${FORM_END}`);
+  expect((await answerOf(call)).statusCode).toBe(200);
+  expect(readdirSync(server.directory)).toEqual(['end']);
 });
 
 test('uploads of a file that is too large are 413, which the client gets to read', async () => {

@@ -98,7 +98,8 @@ test.each([
 test('a file that is too large is refused and leaves nothing', async () => {
   const server = await requests.makeServer();
   const answer = await pull(server, { url: `${url}/large` });
-  expect(answer.body.message).toContain('larger than may be fetched');
+  const message = 'The file is larger than may be fetched: 2 MB at most.';
+  expect(answer).toMatchObject({ status: 413, body: { code: 'file.too_large', message } });
   expect(readdirSync(server.directory)).toEqual([]);
 });
 

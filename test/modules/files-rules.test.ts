@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { attachment } from '../../src/modules/files/content-disposition.js';
 import { normaliseChangedPath, normalisePath, parentOf, pathIn } from '../../src/modules/files/paths.js';
 import { parseRange, represent } from '../../src/modules/files/representation.js';
+import { fileView } from '../../src/modules/files/views.js';
 
 describe('paths', () => {
   test.each([
@@ -111,4 +112,14 @@ test.each([
   ['half \ud800', `attachment; filename="half _"; filename*=UTF-8''half%20%EF%BF%BD`],
 ])('%j is saved under its name', (name, header) => {
   expect(attachment(name)).toBe(header);
+});
+
+test.each([
+  [1_600_000_000_123.9, '2020-09-13T12:26:40.123Z'],
+  [9_223_372_036_854_000, '9999-12-31T23:59:59.000Z'],
+  [-9_223_372_036_854_000, '0001-01-01T00:00:00.000Z'],
+])('a file of the time %d can be shown', (modifiedAtMs, modified) => {
+  const entry = { name: 'a', kind: 'file', sizeBytes: 1, mode: 0o644, modifiedAtMs } as const;
+  expect(fileView(entry)).toMatchObject({ modified });
+  expect(represent(entry, {}).headers['last-modified']).toMatch(/ GMT$/);
 });

@@ -3,7 +3,7 @@ import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
+import { afterAll, beforeAll, expect, onTestFinished, test, vi } from 'vitest';
 import { eventually } from '../helpers/condition.js';
 import { describeClients, describeTree, run, sshSettings } from './clients.js';
 import { addKey, type SftpStage, scratch, setSftpStage } from './harness.js';
@@ -22,6 +22,9 @@ afterAll(() => stage.close());
 const onDisk = <Found>(look: () => Found) => expect.poll(look, { timeout: SETTLE_MS });
 const SETTLE_MS = 10_000;
 
+const MOUNT = 'sshfs';
+const UNMOUNT = 'fusermount3';
+
 const isMounted = (directory: string) =>
   readFileSync('/proc/self/mounts', 'utf8').includes(` ${directory} fuse.sshfs `);
 
@@ -35,7 +38,7 @@ async function mount(...settings: string[]) {
   const local = scratch();
   const { options } = sshSettings({ port: stage.port, username: server.id, privateText });
   const words = [`port=${stage.port}`, ...options, ...settings].flatMap((option) => ['-o', option]);
-  const sshfs = spawn('sshfs', ['-f', `${server.id}@127.0.0.1:/`, directory, ...words], { stdio: 'pipe' });
+  const sshfs = spawn(MOUNT, ['-f', `${server.id}@127.0.0.1:/`, directory, ...words], { stdio: 'pipe' });
   let said = '';
   sshfs.stderr.setEncoding('utf8').on('data', (text: string) => {
     said += text;
@@ -61,18 +64,21 @@ async function mount(...settings: string[]) {
 }
 
 async function unmount(sshfs: ChildProcess, directory: string): Promise<void> {
-  if (isMounted(directory)) await once(spawn('fusermount3', ['-u', '-z', directory]), 'exit');
+  if (isMounted(directory)) await once(spawn(UNMOUNT, ['-u', '-z', directory]), 'exit');
   if (sshfs.exitCode !== null || sshfs.signalCode !== null) return;
   const ended = once(sshfs, 'exit');
   sshfs.kill();
   await ended;
 }
 
+/** Each step is a program, and each of its system calls a request. */
+vi.setConfig({ testTimeout: 120_000 });
+
 describeClients(['sshfs', 'rsync', 'fuse'], () => {
   test('rsync brings a tree to the mounted directory and back, and the second time nothing', async () => {
     const { local, shell, inside } = await mount();
     mkdirSync(path.join(local, 'tree/deep/ünïcode'), { recursive: true });
-    for (let index = 0; index < 100; index += 1) {
+    for (let index = 0; index < 60; index += 1) {
       writeFileSync(path.join(local, `tree/deep/file ${index}`), String(index).repeat(index * 100));
     }
     await shell('rsync -a --no-owner --no-group $LOCAL/tree/ world/');

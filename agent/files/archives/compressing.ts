@@ -1,6 +1,5 @@
 import type { Stats } from 'node:fs';
 import { lstat } from 'node:fs/promises';
-import { setTimeout as wait } from 'node:timers/promises';
 import type { ArchiveFormat, WorkOutput } from '../../../src/protocol/file-works.js';
 import { entryOf } from '../descriptors.js';
 import { toEntry } from '../entry.js';
@@ -23,8 +22,6 @@ import { readTree } from './tree.js';
 import { writeZip } from './zip/writer.js';
 
 const ARCHIVE_MODE = 0o644;
-/** Nobody waits long enough for a shorter work to want to know how much of it there is. */
-const COUNT_AFTER_MS = 500;
 
 /** One new file with all of it, under its name in one step at the end; or nothing, and no directory on the way to it. */
 export async function compressPaths(
@@ -98,14 +95,9 @@ async function fill(
   const over = new AbortController();
   const signal = AbortSignal.any([call.signal, over.signal]);
   const done = { bytes: 0, entries: 0, totalBytes: null as number | null };
-  const counting = wait(COUNT_AFTER_MS, null, { signal, ref: false })
-    .then(() => countBytes(paths, { files, signal }))
-    .then(
-      (bytes) => {
-        done.totalBytes = bytes;
-      },
-      () => {},
-    );
+  const counting = countBytes(paths, { files, signal }).then((bytes) => {
+    done.totalBytes = bytes;
+  });
   const report = () =>
     call.report({
       doneBytes: done.bytes,

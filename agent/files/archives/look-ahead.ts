@@ -128,7 +128,7 @@ async function readSmall(
   if (!status.isFile() || size > READ_AHEAD_FILE_MAX_BYTES || isSame(status, except)) return null;
   const content = arena?.take(size) ?? null;
   if (content === null) return null;
-  checkNames(status, files.owner);
+  checkNames(place, status, files.owner);
   if (size === 0) return content;
   const file = openSync(
     `/proc/self/fd/${place}`,

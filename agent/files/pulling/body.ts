@@ -1,6 +1,9 @@
 import type { IncomingMessage } from 'node:http';
 import { Readable } from 'node:stream';
+import { FileError } from '../errors.js';
 import { failed, toFailure } from './failures.js';
+
+const BYTES_PER_MB = 1024 * 1024;
 
 export interface Reading {
   sizeBytesMax: number;
@@ -77,5 +80,6 @@ async function* piecesOf(response: IncomingMessage, reading: Reading): AsyncGene
 }
 
 function tooLarge(sizeBytesMax: number) {
-  return failed(`The file is larger than may be fetched (${sizeBytesMax} bytes).`);
+  const maxMb = Math.floor(sizeBytesMax / BYTES_PER_MB);
+  return new FileError('file.too_large', `The file is larger than may be fetched: ${maxMb} MB at most.`);
 }

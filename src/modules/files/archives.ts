@@ -39,6 +39,9 @@ export function createArchives({
       const { server } = target;
       const paths = [...new Set(given.map(normalisePath))];
       const to = pathIn(normalisePath(targetPath), archiveName);
+      if (paths.includes(to)) {
+        throw new AppError('request.invalid', 'archiveName: is of a file that is to go into the archive');
+      }
       const format = wanted ?? formatOf(archiveName);
       return start({
         actor,

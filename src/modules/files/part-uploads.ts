@@ -11,7 +11,7 @@ import { normaliseChangedPath } from './paths.js';
 import type { FileView } from './schemas.js';
 import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
 import { fileView } from './views.js';
-import type { Watch } from './watch.js';
+import { type Watch, whileHeld } from './watch.js';
 
 /**
  * Files that come in parts, over as many connections as it takes. The node keeps what has come, so panels may come and
@@ -91,7 +91,9 @@ export function createPartUploads(options: PartUploadsOptions): PartUploads {
       const uploadId = requireId(id);
       const { path } = await operate('find-upload', { uploadId });
       const sha256 = body?.sha256;
-      const entry = await operate('finish-upload', { uploadId, ...(sha256 !== undefined && { sha256 }) });
+      const input = { uploadId, ...(sha256 !== undefined && { sha256 }) };
+      const hold = watch.hold({ actor, server, rights: ['file.write'] });
+      const entry = await whileHeld(hold, (options) => operate('finish-upload', input, options));
       await record(actor, server, 'file.upload', { path, sizeBytes: entry.sizeBytes });
       return fileView(entry);
     },
@@ -114,10 +116,13 @@ function pourInto(limited: Transform, body: Readable): AbortSignal {
   const broken = new AbortController();
   limited.once('error', (error) => broken.abort(error));
   body.once('error', (error) => limited.destroy(error));
-  body.once('close', () => {
+  const cutOff = () => {
     if (!body.readableEnded) limited.destroy(new Error('The part was cut off.'));
-  });
-  body.pipe(limited);
+  };
+  body.once('close', cutOff);
+  // A client that was gone before is not heard of again.
+  if (body.destroyed) cutOff();
+  else body.pipe(limited);
   return broken.signal;
 }
 

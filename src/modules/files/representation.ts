@@ -1,6 +1,7 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FileEntry } from '../../protocol/data-plane.js';
 import type { FilePart } from './downloads.js';
+import { modifiedAt } from './views.js';
 
 /** What HTTP answers for a file (RFC 9110, sections 13 and 14). */
 export interface Representation {
@@ -17,7 +18,7 @@ export function represent(
 ): Representation {
   const { sizeBytes, modifiedAtMs } = entry;
   const etag = `"${sizeBytes.toString(16)}-${modifiedAtMs.toString(16)}"`;
-  const modified = new Date(modifiedAtMs).toUTCString();
+  const modified = modifiedAt(entry).toUTCString();
   const validators = { etag, 'last-modified': modified };
   const whole = { offset: 0, length: sizeBytes };
   if (isUnchanged(request, { etag, modified })) {

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { queryInteger, Success, success } from '../../lib/schemas.js';
 import { SEARCH_MAX } from '../../protocol/data-plane.js';
 
-const PATH_MAX_LENGTH = 4096;
+export const PATH_MAX_LENGTH = 4096;
 const NAME_MAX_LENGTH = 255;
 /** For files of text that people edit; anything larger is uploaded. */
 export const CONTENT_MAX_LENGTH = 2 * 1024 * 1024;

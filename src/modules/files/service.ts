@@ -3,7 +3,7 @@ import type { Pool } from 'pg';
 import type { Bus } from '../../events.js';
 import type { FilePlane } from '../../gateway/files.js';
 import type { Actor } from '../../lib/actor.js';
-import { AppError } from '../../lib/errors.js';
+import { AppError, type ErrorCode } from '../../lib/errors.js';
 import type { Log } from '../../lib/log.js';
 import { type FileEntry, LIST_MAX } from '../../protocol/data-plane.js';
 import type { ServerAccess } from '../servers/access.js';
@@ -28,7 +28,7 @@ import { createFileTargets, type FileTarget, throwAsUsersSeeIt } from './targets
 import { createTasks, type Tasks } from './tasks.js';
 import { createUploads, type Uploads } from './uploads.js';
 import { fileView } from './views.js';
-import { createWatch } from './watch.js';
+import { createWatch, whileHeld } from './watch.js';
 
 export interface FilesOptions {
   pool: Pool;
@@ -146,7 +146,12 @@ export function createFiles(options: FilesOptions): Files {
       const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
       const from = normaliseChangedPath(givenFrom);
       const to = normaliseChangedPath(givenTo);
-      const { bytes } = await operate('copy', { from, to });
+      const hold = watch.hold({ actor, server, rights: ['file.read', 'file.write'] });
+      const copy = () => whileHeld(hold, (options) => operate('copy', { from, to }, options));
+      const { bytes } = await copy().catch(async (error: unknown) => {
+        if (mayBeHalfDone(error)) await record(actor, server, 'file.copy', { from, to, isComplete: false });
+        throw error;
+      });
       await record(actor, server, 'file.copy', { from, to, sizeBytes: bytes });
       return { bytes };
     },
@@ -162,7 +167,13 @@ export function createFiles(options: FilesOptions): Files {
     async remove(actor, serverId, given) {
       const { server, operate } = await targets.toChange(actor, serverId, 'file.delete');
       const path = normaliseChangedPath(given);
-      await operate('remove', { path, recursive: true });
+      const hold = watch.hold({ actor, server, rights: ['file.delete'] });
+      const removal = () =>
+        whileHeld(hold, (options) => operate('remove', { path, recursive: true }, options));
+      await removal().catch(async (error: unknown) => {
+        if (mayBeHalfDone(error)) await record(actor, server, 'file.delete', { path, isComplete: false });
+        throw error;
+      });
       await record(actor, server, 'file.delete', { path });
     },
 
@@ -171,6 +182,23 @@ export function createFiles(options: FilesOptions): Files {
       await watch.close();
     },
   };
+}
+
+/** What the node refuses before it begins. */
+const NOT_BEGUN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
+  'file.not_found',
+  'file.exists',
+  'file.not_directory',
+  'file.is_directory',
+  'file.outside',
+  'file.name_invalid',
+  'server.not_installed',
+  'node.files_unavailable',
+]);
+
+/** Of what goes through a directory, the part that was done before an error stays: it must not go unrecorded. */
+function mayBeHalfDone(error: unknown): boolean {
+  return !(error instanceof AppError && NOT_BEGUN.has(error.code));
 }
 
 /** To who creates a file it is all one what is in its way. */

@@ -12,7 +12,11 @@ export type FileRight = Extract<Permission, `file.${string}`>;
 /** A server whose files somebody may work with. */
 export interface FileTarget {
   server: AccessibleServer;
-  operate<Name extends FileOperation>(name: Name, input: FileInput<Name>): Promise<FileOutput<Name>>;
+  operate<Name extends FileOperation>(
+    name: Name,
+    input: FileInput<Name>,
+    options?: FileCallOptions,
+  ): Promise<FileOutput<Name>>;
   work<Name extends FileWork>(
     name: Name,
     input: WorkInput<Name>,
@@ -42,8 +46,8 @@ export function createFileTargets({ access, plane }: FileTargetsOptions): FileTa
   async function find(actor: Actor, serverId: string, permission: FileRight): Promise<FileTarget> {
     const server = await access.authorise(actor, serverId, permission);
     const { nodeId, uuid } = server;
-    const operate: FileTarget['operate'] = (name, input) =>
-      plane.operate(nodeId, uuid, name, input).catch(throwAsUsersSeeIt);
+    const operate: FileTarget['operate'] = (name, input, options) =>
+      plane.operate(nodeId, uuid, name, input, options).catch(throwAsUsersSeeIt);
     return {
       server,
       operate,

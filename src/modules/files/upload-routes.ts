@@ -4,14 +4,15 @@ import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../lib/errors.js';
 import { ServerParams } from '../../lib/schemas.js';
 import { answerUnread } from './discard-body.js';
-import { MessageResponse, Path, UploadForm, UploadQuery } from './schemas.js';
+import { MessageResponse, PATH_MAX_LENGTH, Path, UploadForm, UploadQuery } from './schemas.js';
 import type { Files } from './service.js';
 import type { Upload } from './uploads.js';
 
 /** Of one form. */
 const FILES_MAX = 100;
 const FIELDS_MAX = 10;
-const FIELD_MAX_BYTES = 8192;
+/** Of any path that is let through: what is longer is cut off, and must not pass for another path. */
+const FIELD_MAX_BYTES = 4 * PATH_MAX_LENGTH;
 const HEADERS_MAX = 20;
 
 /** What browsers write for the three characters that would end a name in a form. */
@@ -50,6 +51,8 @@ export const uploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app,
       let upload: Upload | undefined;
       try {
         upload = await files.beginUpload(actor, params.serverId, query.path ?? null);
+        // Of a client that was gone before, the form is never heard of again.
+        if (request.raw.destroyed) throw cutOff();
         const count = await unlessLost(upload.lost, readForm(request, upload));
         await upload.finish();
         const message = count === 1 ? 'File uploaded successfully' : `${count} files uploaded successfully`;
@@ -105,8 +108,12 @@ async function* partsOf(request: FastifyRequest): AsyncGenerator<Multipart> {
     const isTooMuch = (error as { statusCode?: unknown }).statusCode === 413;
     throw isTooMuch
       ? new AppError('request.too_large', `A form can have ${FILES_MAX} files at most.`, { cause: error })
-      : new AppError('request.invalid', 'This is not a complete multipart/form-data form.', { cause: error });
+      : cutOff(error);
   }
+}
+
+function cutOff(cause?: unknown): AppError {
+  return new AppError('request.invalid', 'This is not a complete multipart/form-data form.', { cause });
 }
 
 async function addFile(part: Extract<Multipart, { type: 'file' }>, upload: Upload): Promise<void> {

@@ -23,6 +23,18 @@ export interface Watch {
   close(): Promise<void>;
 }
 
+/** Does what may take minutes; it is told to end when the actor may not go on. */
+export async function whileHeld<Value>(
+  hold: Hold,
+  work: (options: { signal: AbortSignal }) => Promise<Value>,
+): Promise<Value> {
+  try {
+    return await work({ signal: hold.signal });
+  } finally {
+    hold.release();
+  }
+}
+
 interface Holder {
   rights: HeldRight[];
   ending: AbortController;
