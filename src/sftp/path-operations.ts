@@ -89,7 +89,7 @@ export function createPathOperations({ caller, files, flow, changes, signal }: P
   }
 
   async function readNames(directory: OpenDirectory): Promise<FileEntry[]> {
-
+    await flow.room(signal);
     await caller.authorise('file.read');
     const { path, next: after } = directory;
     if (directory.entries.length === 0 && after !== null) {
