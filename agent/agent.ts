@@ -165,7 +165,6 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
     token: () => credentials.candidates()[0],
     timings,
     serve: dataServer.serve,
-    lose: dataServer.lose,
     log,
   });
 

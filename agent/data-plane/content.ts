@@ -1,7 +1,8 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
 import { type Readable, Transform } from 'node:stream';
-import { pipeline } from 'node:stream/promises';
+import { finished } from 'node:stream/promises';
 import { DATA_BUFFER_BYTES, FILE_JSON_MAX_BYTES, type FileEntry } from '../../src/protocol/data-plane.js';
+import { giveBackChunk } from '../files/chunks.js';
 import { FileError } from '../files/errors.js';
 import type { Content } from '../files/service.js';
 
@@ -45,10 +46,28 @@ export async function sendContent(
     ...(entry !== null && { 'x-entry': toAscii(JSON.stringify(entry)) }),
   });
   try {
-    await pipeline(content.stream, stream);
+    await pour(content.stream, stream);
   } catch (error) {
     stream.destroy(new Error('The answer was broken off.'));
     throw error;
+  }
+}
+
+/** Each piece is written before the next one is: by then another one has been read. */
+async function pour(source: Readable, stream: ServerHttp2Stream): Promise<void> {
+  const stop = () => source.destroy(new Error('Nobody reads it any more.'));
+  stream.once('close', stop);
+  try {
+    for await (const chunk of source) {
+      await new Promise<void>((resolve, reject) => {
+        stream.write(chunk, (error) => (error ? reject(error) : resolve()));
+      });
+      giveBackChunk(chunk);
+    }
+    stream.end();
+    await finished(stream, { readable: false });
+  } finally {
+    stream.off('close', stop);
   }
 }
 

@@ -1,13 +1,14 @@
-import { isIPv4 } from 'node:net';
-import type { Duplex } from 'node:stream';
+import type { ServerHttp2Session } from 'node:http2';
+import type { Socket } from 'node:net';
 import type { Logger } from 'pino';
-import { WebSocket } from 'ws';
-import { DATA_MESSAGE_MAX_BYTES, DATA_PLANE_PATH } from '../../src/protocol/data-plane.js';
+import { DATA_PLANE_PATH } from '../../src/protocol/data-plane.js';
 import { HANDSHAKE_TIMEOUT_MS } from '../../src/protocol/limits.js';
 import type { LinkTimings } from '../link.js';
-import { createLinkTimers } from '../link-timers.js';
 import { panelAddress } from '../panel-address.js';
-import { streamOver } from './connection-stream.js';
+import { dialDataConnection } from './dial.js';
+
+/** A panel of which nothing is heard for so many pings is not there. */
+const SILENT_PINGS_MAX = 3;
 
 export interface DiallerOptions {
   panelUrl: string;
@@ -16,9 +17,7 @@ export interface DiallerOptions {
   token(): string | undefined;
   timings: Pick<LinkTimings, 'redialMinMs' | 'redialMaxMs' | 'pingIntervalMs'>;
   /** Called with the connection once the panel has taken it. */
-  serve(connection: Duplex): void;
-  /** Called with a connection that was served and has ended. */
-  lose(connection: Duplex): void;
+  serve(connection: Socket): ServerHttp2Session;
   log: Logger;
 }
 
@@ -31,56 +30,61 @@ export interface Dialler {
 }
 
 export function createDialler(options: DiallerOptions): Dialler {
-  const { panelUrl, nodeId, timings, serve, lose, log } = options;
+  const { panelUrl, nodeId, timings, serve, log } = options;
   let isWanted = false;
   let attempt = 0;
-  let socket: WebSocket | null = null;
+  /** Of the connection that there is, or is dialled. */
+  let ending: AbortController | null = null;
   let retryTimer: NodeJS.Timeout | undefined;
 
   function dial(): void {
     const token = options.token();
     if (token === undefined) return;
+    const current = new AbortController();
+    ending = current;
     const address = panelAddress(panelUrl, { path: DATA_PLANE_PATH, nodeId, token });
-    const current = new WebSocket(address, {
-      handshakeTimeout: HANDSHAKE_TIMEOUT_MS,
-      maxPayload: DATA_MESSAGE_MAX_BYTES,
-      perMessageDeflate: false,
-      ...(hasNobodyBetween(address) && { generateMask: maskNothing }),
-    });
-    socket = current;
-    const timers = createLinkTimers(current, {
-      pingIntervalMs: timings.pingIntervalMs,
-      isReady: () => true,
-      sendHeartbeat() {},
-      log,
-    });
-    let openedAtMs: number | null = null;
-    let lastError: string | null = null;
-    for (const event of ['message', 'ping', 'pong', 'open']) current.on(event, timers.sawTraffic);
-    current.on('error', (error) => {
-      lastError = error.message;
-    });
-    let below: Duplex | undefined;
-    current.on('upgrade', (response) => {
-      below = response.socket;
-    });
-    current.on('open', () => {
-      openedAtMs = performance.now();
-      if (!below) return;
-      const connection = streamOver(current, below);
-      // The socket's own listeners say what is to be said.
-      connection.on('error', () => {});
-      serve(connection);
-      current.once('close', () => lose(connection));
-    });
-    current.on('close', (code) => {
-      timers.stop();
-      if (socket !== current) return;
-      socket = null;
-      log.info({ code, error: lastError }, 'no data connection to the panel; dialling anew');
-      if (openedAtMs !== null && performance.now() - openedAtMs > timings.redialMinMs * 10) attempt = 0;
-      retry();
-    });
+    hold(address, current.signal)
+      .then(
+        (openMs) => {
+          log.info('the data connection to the panel has ended; dialling anew');
+          if (openMs > timings.redialMinMs * 10) attempt = 0;
+        },
+        (error: Error) =>
+          log.info({ error: error.message }, 'no data connection to the panel; dialling anew'),
+      )
+      .finally(() => ending === current && retry());
+  }
+
+  /** Answers how long there was a connection. */
+  async function hold(address: URL, signal: AbortSignal): Promise<number> {
+    const deadline = AbortSignal.timeout(HANDSHAKE_TIMEOUT_MS);
+    const socket = await dialDataConnection(address, AbortSignal.any([signal, deadline]));
+    const openedAtMs = performance.now();
+    const closed = new Promise((resolve) => socket.once('close', resolve));
+    const end = () => socket.destroy();
+    signal.addEventListener('abort', end);
+    if (signal.aborted) end();
+    const session = serve(socket);
+    const watch = setInterval(createWatch(socket, session), timings.pingIntervalMs);
+    await closed;
+    clearInterval(watch);
+    signal.removeEventListener('abort', end);
+    session.destroy();
+    return performance.now() - openedAtMs;
+  }
+
+  /** What is to be done at each ping. */
+  function createWatch(socket: Socket, session: ServerHttp2Session): () => void {
+    let heardBytes = 0;
+    let silentPings = 0;
+    return () => {
+      silentPings = socket.bytesRead === heardBytes ? silentPings + 1 : 0;
+      heardBytes = socket.bytesRead;
+      if (silentPings >= SILENT_PINGS_MAX) {
+        log.warn('the panel is silent on the data connection; dialling anew');
+        socket.destroy();
+      } else if (!session.closed && !session.destroyed) session.ping(() => {});
+    };
   }
 
   /** As long apart as the control connection's tries. */
@@ -94,9 +98,9 @@ export function createDialler(options: DiallerOptions): Dialler {
   function close(): void {
     isWanted = false;
     clearTimeout(retryTimer);
-    const current = socket;
-    socket = null;
-    current?.terminate();
+    const current = ending;
+    ending = null;
+    current?.abort();
   }
 
   return {
@@ -109,18 +113,3 @@ export function createDialler(options: DiallerOptions): Dialler {
     close,
   };
 }
-
-/**
- * What an agent sends is masked for the sake of proxies on the way that take a WebSocket for HTTP. It takes longer than all
- * the rest of the way, and does nothing where none can read along.
- */
-function hasNobodyBetween({ protocol, hostname }: URL): boolean {
-  return protocol === 'wss:' || hostname === 'localhost' || hostname === '[::1]' || isIPv4Loopback(hostname);
-}
-
-function isIPv4Loopback(hostname: string): boolean {
-  return isIPv4(hostname) && hostname.startsWith('127.');
-}
-
-/** Leaves the four bytes that everything is masked with at zero. */
-function maskNothing(): void {}

@@ -1,8 +1,9 @@
 import {
-  createServer,
   type IncomingHttpHeaders,
+  performServerHandshake,
   type ServerHttp2Session,
   type ServerHttp2Stream,
+  type ServerOptions,
 } from 'node:http2';
 import type { Duplex } from 'node:stream';
 import type { Logger } from 'pino';
@@ -27,6 +28,15 @@ const SESSION_MEMORY_MAX_MB = 256;
 /** The panel has its own, shorter deadlines. This one is for a panel that has forgotten a stream. */
 const STREAM_IDLE_TIMEOUT_MS = 30 * 60_000;
 
+const SESSION_OPTIONS: ServerOptions = {
+  maxSessionMemory: SESSION_MEMORY_MAX_MB,
+  settings: {
+    initialWindowSize: STREAM_WINDOW_BYTES,
+    maxFrameSize: DATA_FRAME_MAX_BYTES,
+    maxConcurrentStreams: STREAMS_MAX,
+  },
+};
+
 export interface DataServerOptions {
   files: FileService;
   /** Whether the server is on this node. */
@@ -36,25 +46,14 @@ export interface DataServerOptions {
 
 /** Answers what the panel asks over a data connection. */
 export interface DataServer {
-  serve(connection: Duplex): void;
-  /** The connection is gone, whatever still waits in it. */
-  lose(connection: Duplex): void;
+  serve(connection: Duplex): ServerHttp2Session;
   close(): void;
 }
 
 export function createDataServer({ files, hasServer, log }: DataServerOptions): DataServer {
   const sessions = new Set<ServerHttp2Session>();
-  const byConnection = new WeakMap<Duplex, ServerHttp2Session>();
   const underWay = new Map<string, number>();
   const turns = createWorkTurns();
-  const server = createServer({
-    maxSessionMemory: SESSION_MEMORY_MAX_MB,
-    settings: {
-      initialWindowSize: STREAM_WINDOW_BYTES,
-      maxFrameSize: DATA_FRAME_MAX_BYTES,
-      maxConcurrentStreams: STREAMS_MAX,
-    },
-  });
 
   /** Counts the stream as the server's until it is closed. */
   function takePlace(uuid: string, stream: ServerHttp2Stream): void {
@@ -86,7 +85,8 @@ export function createDataServer({ files, hasServer, log }: DataServerOptions): 
     }
   }
 
-  server.on('session', (session) => {
+  function serve(connection: Duplex): ServerHttp2Session {
+    const session = performServerHandshake(connection, SESSION_OPTIONS);
     sessions.add(session);
     session.setLocalWindowSize(CONNECTION_WINDOW_BYTES);
     session.on('error', (error) => log.debug({ error }, 'the data connection failed'));
@@ -96,21 +96,17 @@ export function createDataServer({ files, hasServer, log }: DataServerOptions): 
         log.error({ error }, 'the files of a connection that ended could not be closed');
       });
     });
-  });
-  server.on('sessionError', (error) => log.debug({ error }, 'the data connection failed'));
-  server.on('stream', (stream, headers) => {
-    stream.on('error', (error) => log.debug({ error }, 'a transfer ended early'));
-    stream.setTimeout(STREAM_IDLE_TIMEOUT_MS, () => stream.destroy(new Error('The panel has forgotten it.')));
-    void handle(stream, headers);
-  });
+    session.on('stream', (stream, headers) => {
+      stream.on('error', (error) => log.debug({ error }, 'a transfer ended early'));
+      const forget = () => stream.destroy(new Error('The panel has forgotten it.'));
+      stream.setTimeout(STREAM_IDLE_TIMEOUT_MS, forget);
+      void handle(stream, headers);
+    });
+    return session;
+  }
 
   return {
-    serve(connection) {
-      server.once('session', (session) => byConnection.set(connection, session));
-      server.emit('connection', connection);
-    },
-    // The session would hear of it only behind everything that it has not read, which it may never read.
-    lose: (connection) => byConnection.get(connection)?.destroy(),
+    serve,
     close() {
       for (const session of sessions) session.destroy();
     },

@@ -1,8 +1,7 @@
 import type { FileHandle } from 'node:fs/promises';
 import { Readable } from 'node:stream';
+import { CHUNK_BYTES, takeChunk } from './chunks.js';
 import { FileError, toFileError } from './errors.js';
-
-const CHUNK_MAX_BYTES = 256 * 1024;
 
 export interface Range {
   offset: number;
@@ -18,7 +17,7 @@ export function lengthWithin(sizeBytes: number, { offset, length }: Range): numb
 
 /**
  * Exactly so many bytes: a file that has become shorter destroys the stream, and what has been added is left out. Reads only
- * when somebody takes. However it ends, `release` is called, never while the file is being read.
+ * when somebody takes. Its pieces are chunks, to be given back. However it ends, `release` is called, never while the file is being read.
  */
 export function streamOf(
   file: FileHandle,
@@ -32,15 +31,15 @@ export function streamOf(
   async function readNext(stream: Readable): Promise<void> {
     const left = end - position;
     if (left === 0) return void stream.push(null);
-    const chunk = Buffer.allocUnsafeSlow(Math.min(CHUNK_MAX_BYTES, left));
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
+    const chunk = takeChunk();
+    const { bytesRead } = await file.read(chunk, 0, Math.min(chunk.length, left), position);
     if (bytesRead === 0) throw new FileError('file.failed', 'The file became shorter while it was read.');
     position += bytesRead;
     stream.push(chunk.subarray(0, bytesRead));
   }
 
   return new Readable({
-    highWaterMark: CHUNK_MAX_BYTES,
+    highWaterMark: CHUNK_BYTES,
     read() {
       reading = readNext(this).catch((error: unknown) => {
         const failure = toFileError(error);

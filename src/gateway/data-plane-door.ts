@@ -1,12 +1,12 @@
 import type { IncomingMessage } from 'node:http';
+import type { Socket } from 'node:net';
 import type { Duplex } from 'node:stream';
-import { type WebSocket, WebSocketServer } from 'ws';
 import type { Context } from '../context.js';
 import { AppError } from '../lib/errors.js';
 import { refuseUpgrade } from '../lib/refuse-upgrade.js';
 import { Capability } from '../protocol/agent-messages.js';
-import { DATA_MESSAGE_MAX_BYTES } from '../protocol/data-plane.js';
 import type { AgentConnection } from './connection.js';
+import { agree, readKey } from './data-plane-handshake.js';
 import { type DataLink, openDataLink } from './data-plane-link.js';
 import { createPending, readClaim } from './entrance.js';
 
@@ -20,16 +20,10 @@ export interface DataPlaneDoor {
 
 /** Where agents bring their data connection: `/ws/data?nodeId=…&token=…`, the token being the node's secret. */
 export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: Context): DataPlaneDoor {
-  const sockets = new WebSocketServer({
-    noServer: true,
-    clientTracking: false,
-    maxPayload: DATA_MESSAGE_MAX_BYTES,
-    perMessageDeflate: false,
-  });
   const pingIntervalMs = Math.min(config.HEARTBEAT_INTERVAL_MS / 2, PING_INTERVAL_MAX_MS);
   const open = new Set<DataLink>();
   const pending = createPending();
-  let isClosing = false;
+  const closing = new AbortController();
 
   /** The control connection of the node, let in with the very same secret. */
   function findControl(nodeId: string, secretVersion: string): AgentConnection {
@@ -39,26 +33,36 @@ export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: C
     throw new AppError('node.offline', 'The node has no control connection here: that one comes first.');
   }
 
-  async function upgrade(request: IncomingMessage, socket: Duplex, head: Buffer): Promise<void> {
+  async function admit(request: IncomingMessage): Promise<AgentConnection> {
     const { nodeId, token } = readClaim(request);
-    const leave = pending.take(request.socket.remoteAddress ?? '');
+    const credential = await nodes.authenticateAgent({ nodeId, token });
+    if (credential?.kind !== 'secret') {
+      log.warn({ nodeId }, 'a data connection with a wrong secret was turned away');
+      throw new AppError('auth.invalid_token');
+    }
+    if (closing.signal.aborted) throw new AppError('panel.stopping');
+    return findControl(nodeId, credential.secretVersion);
+  }
+
+  async function upgrade(request: IncomingMessage, head: Buffer): Promise<void> {
+    const { socket } = request;
+    const leave = pending.take(socket.remoteAddress ?? '');
     try {
-      const credential = await nodes.authenticateAgent({ nodeId, token });
-      if (credential?.kind !== 'secret') {
-        log.warn({ nodeId }, 'a data connection with a wrong secret was turned away');
-        throw new AppError('auth.invalid_token');
-      }
-      if (isClosing) throw new AppError('panel.stopping');
-      const control = findControl(nodeId, credential.secretVersion);
-      if (!socket.destroyed)
-        sockets.handleUpgrade(request, socket, head, (opened) => accept(opened, socket, control));
+      const control = await admit(request);
+      const key = readKey(request);
+      if (socket.destroyed) return;
+      const isAgreed = await agree(request, { key, head, signal: closing.signal, log });
+      // Meanwhile the node may have gone, or come anew.
+      if (isAgreed && !closing.signal.aborted && agents.connection(control.nodeId) === control)
+        accept(socket, control);
+      else socket.destroy();
     } finally {
       leave();
     }
   }
 
-  function accept(socket: WebSocket, below: Duplex, control: AgentConnection): void {
-    const link = openDataLink({ socket, below, control, pingIntervalMs, log });
+  function accept(socket: Socket, control: AgentConnection): void {
+    const link = openDataLink({ socket, control, pingIntervalMs, log });
     open.add(link);
     link.ended.addEventListener('abort', () => open.delete(link));
     dataLinks.attach(link);
@@ -67,11 +71,11 @@ export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: C
 
   return {
     handleUpgrade(request, socket, head) {
-      if (isClosing) throw new AppError('panel.stopping');
-      upgrade(request, socket, head).catch((error: unknown) => refuseUpgrade(socket, error, log));
+      if (closing.signal.aborted) throw new AppError('panel.stopping');
+      upgrade(request, head).catch((error: unknown) => refuseUpgrade(socket, error, log));
     },
     close() {
-      isClosing = true;
+      closing.abort();
       for (const link of open) link.end();
     },
   };

@@ -1,7 +1,6 @@
 import { setMaxListeners } from 'node:events';
 import { type ClientHttp2Session, connect } from 'node:http2';
-import type { Duplex } from 'node:stream';
-import type { WebSocket } from 'ws';
+import type { Socket } from 'node:net';
 import { AppError } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
 import {
@@ -11,14 +10,13 @@ import {
 } from '../protocol/data-plane.js';
 import type { AgentConnection } from './connection.js';
 import { createPlaces, type Places } from './data-plane-places.js';
-import { streamOver } from './data-plane-stream.js';
 
 /** For streams and what waits in them, in megabytes as Node wants it. */
 const SESSION_MEMORY_MAX_MB = 256;
 /** What an agent may say in headers. */
 const HEADERS_MAX_BYTES = 32 * 1024;
 /** An agent that is silent for so many pings is not there. */
-const SILENT_PINGS_MAX = 2.5;
+const SILENT_PINGS_MAX = 3;
 
 /** One data connection of one agent. */
 export interface DataLink {
@@ -36,15 +34,14 @@ export interface DataLink {
 }
 
 export interface DataLinkOptions {
-  socket: WebSocket;
-  /** The connection that the WebSocket speaks over. */
-  below: Duplex;
+  /** On which nothing but HTTP/2 is spoken any more. */
+  socket: Socket;
   control: AgentConnection;
   pingIntervalMs: number;
   log: Log;
 }
 
-export function openDataLink({ socket, below, control, pingIntervalMs, log }: DataLinkOptions): DataLink {
+export function openDataLink({ socket, control, pingIntervalMs, log }: DataLinkOptions): DataLink {
   const { nodeId } = control;
   const lost = new AppError(
     'node.offline',
@@ -54,9 +51,8 @@ export function openDataLink({ socket, below, control, pingIntervalMs, log }: Da
   // Each call listens.
   setMaxListeners(0, ending.signal);
   const places = new Map<string, Places>();
-  const duplex = streamOver(socket, below);
   const session = connect('http://agent', {
-    createConnection: () => duplex,
+    createConnection: () => socket,
     maxSessionMemory: SESSION_MEMORY_MAX_MB,
     settings: {
       enablePush: false,
@@ -65,29 +61,27 @@ export function openDataLink({ socket, below, control, pingIntervalMs, log }: Da
       maxHeaderListSize: HEADERS_MAX_BYTES,
     },
   });
-  let heardAtMs = performance.now();
+  let heardBytes = 0;
+  let silentPings = 0;
 
   function end(): void {
     if (ending.signal.aborted) return;
     clearInterval(pinging);
     ending.abort(lost);
     session.destroy();
-    socket.terminate();
+    socket.destroy();
     places.clear();
   }
 
   const pinging = setInterval(() => {
-    if (performance.now() - heardAtMs > SILENT_PINGS_MAX * pingIntervalMs) {
+    silentPings = socket.bytesRead === heardBytes ? silentPings + 1 : 0;
+    heardBytes = socket.bytesRead;
+    if (silentPings >= SILENT_PINGS_MAX) {
       log.warn({ nodeId }, 'nothing is heard on the data connection of a node any more');
       end();
-    } else if (socket.readyState === socket.OPEN) socket.ping();
+    } else if (!session.closed && !session.destroyed) session.ping(() => {});
   }, pingIntervalMs);
-  for (const event of ['message', 'ping', 'pong']) {
-    socket.on(event, () => {
-      heardAtMs = performance.now();
-    });
-  }
-  for (const part of [socket, duplex, session]) {
+  for (const part of [socket, session]) {
     part.on('error', (error) => log.debug({ nodeId, err: error }, 'the data connection of a node failed'));
     part.on('close', end);
   }

@@ -2,7 +2,7 @@ import { z } from 'zod';
 
 /**
  * Bytes travel beside the messages: a second WebSocket that the agent dials (`DATA_PLANE_PATH`, with the same node and
- * secret as its control connection) carries HTTP/2, the panel being its client. Multiplexing, flow control and
+ * secret as its control connection) carries HTTP/2 (`endless-message.ts` says how), the panel being its client. Multiplexing, flow control and
  * cancellation are HTTP/2's: a stream that is reset stops the work behind it on either side.
  *
  * Paths of files are relative to the server's directory, `/` is the directory itself. Whatever they say, the agent
@@ -255,8 +255,7 @@ export const FILE_JSON_MAX_BYTES = 4 * 1024 * 1024;
 /** What may be on its way on one stream, and on all of a connection, before the receiver has made room again. */
 export const STREAM_WINDOW_BYTES = 4 * 1024 * 1024;
 export const CONNECTION_WINDOW_BYTES = 16 * 1024 * 1024;
-/** The largest HTTP/2 frame, and the largest WebSocket message that carries such frames. */
+/** The largest HTTP/2 frame. */
 export const DATA_FRAME_MAX_BYTES = 1024 * 1024;
-export const DATA_MESSAGE_MAX_BYTES = 4 * 1024 * 1024;
-/** What waits in the WebSocket of a data connection before its writers do. */
+/** What waits on either side of a transfer before its writer does. */
 export const DATA_BUFFER_BYTES = 1024 * 1024;

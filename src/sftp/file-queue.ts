@@ -1,6 +1,7 @@
 import type { FileHandleClient } from '../gateway/files.js';
 import type { FileRight } from './caller.js';
 import type { Flow } from './flow.js';
+import { type Pieces, sliceOf } from './pieces.js';
 import { createReadAhead } from './read-ahead.js';
 
 /** Neighbouring reads, or writes, that wait are one request to the node, of so many bytes at most. */
@@ -21,7 +22,7 @@ interface Waiting {
 
 export interface FileQueue {
   /** Fewer bytes, or none, at the end of the file. */
-  read(offset: number, length: number): Promise<Buffer>;
+  read(offset: number, length: number): Promise<Pieces>;
   write(offset: number, data: Buffer): Promise<void>;
   /** When everything before it is done, and before anything after it. */
   run<Result>(work: () => Promise<Result>): Promise<Result>;
@@ -111,11 +112,8 @@ export function createFileQueue({
     flow.reading(bytes);
     try {
       await authorise('file.read');
-      const data = await ahead.read(offset, bytes);
-      for (const item of batch) {
-        const start = item.offset - offset;
-        item.resolve(data.subarray(start, start + item.length));
-      }
+      const pieces = await ahead.read(offset, bytes);
+      for (const item of batch) item.resolve(sliceOf(pieces, item.offset - offset, item.length));
     } finally {
       flow.hasRead(bytes);
     }
@@ -132,7 +130,7 @@ export function createFileQueue({
   }
 
   return {
-    read: (offset, length) => add({ kind: 'read', offset, length }) as Promise<Buffer>,
+    read: (offset, length) => add({ kind: 'read', offset, length }) as Promise<Pieces>,
     write: (offset, data) => add({ kind: 'write', offset, data, length: data.length }) as Promise<void>,
     run: <Result>(work: () => Promise<Result>) => add({ kind: 'other', work }) as Promise<Result>,
     wake: pump,

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FileHandleClient } from '../gateway/files.js';
 import type { Flow } from './flow.js';
+import { lengthOf, type Pieces } from './pieces.js';
 import { createStretch, type Stretch } from './stretch.js';
 
 /** Whoever reads so much in order will read on. */
@@ -15,7 +16,7 @@ const FRESH_MS = 1000;
 /** Reads of one open file. While they are in order, what comes next is fetched before it is asked for. */
 export interface ReadAhead {
   /** Fewer bytes, or none, at the end of the file. */
-  read(offset: number, length: number): Promise<Buffer>;
+  read(offset: number, length: number): Promise<Pieces>;
   /** Somebody has written: what was fetched does not count any more. */
   drop(): void;
 }
@@ -73,20 +74,25 @@ export function createReadAhead({
     return stretch;
   }
 
+  async function readPlainly(offset: number, length: number): Promise<Pieces> {
+    const bytes = await client.read(offset, length, { signal });
+    return bytes.length > 0 ? [bytes] : [];
+  }
+
   /** What is at this place: none at the end of the file, and not more than comes of one fetching. */
-  async function readSome(offset: number, length: number): Promise<Buffer> {
+  async function readSome(offset: number, length: number): Promise<Pieces> {
     const stretch = find(offset) ?? begin(offset);
-    if (!stretch) return client.read(offset, length, { signal });
-    const isHalfway = offset + length >= stretch.offset + stretch.length / 2;
+    if (!stretch) return readPlainly(offset, length);
     const end = stretch.offset + stretch.length;
+    const isHalfway = offset + length >= stretch.offset + stretch.length / 2;
     if (isHalfway && !find(end)) begin(end);
-    const bytes = await stretch.read(offset, length);
-    if (bytes === null) return client.read(offset, length, { signal });
+    const pieces = await stretch.read(offset, length);
+    if (pieces === null) return readPlainly(offset, length);
     if (stretch.isUsedUp()) {
       stretchBytes = nextSize(stretch);
       forget((one) => one === stretch);
     }
-    return bytes;
+    return pieces;
   }
 
   function nextSize({ ageMs, length }: Stretch): number {
@@ -96,17 +102,16 @@ export function createReadAhead({
       : Math.max(STRETCH_MIN_BYTES, length / 2);
   }
 
-  async function readInOrder(offset: number, length: number): Promise<Buffer> {
-    const pieces: Buffer[] = [];
+  async function readInOrder(offset: number, length: number): Promise<Pieces> {
+    const pieces: Pieces = [];
     let position = offset;
     while (position < offset + length) {
-      const piece = await readSome(position, offset + length - position);
-      if (piece.length === 0) break;
-      pieces.push(piece);
-      position += piece.length;
+      const found = await readSome(position, offset + length - position);
+      if (found.length === 0) break;
+      pieces.push(...found);
+      position += lengthOf(found);
     }
-    const [only] = pieces;
-    return only && pieces.length === 1 ? only : Buffer.concat(pieces);
+    return pieces;
   }
 
   return {
@@ -118,12 +123,12 @@ export function createReadAhead({
       inOrderBytes = isInOrder ? inOrderBytes + length : 0;
       nextOffset = offset + length;
       if (!isInOrder) drop();
-      if (inOrderBytes <= IN_ORDER_BYTES) return client.read(offset, length, { signal });
+      if (inOrderBytes <= IN_ORDER_BYTES) return readPlainly(offset, length);
       dropLater();
-      const bytes = await readInOrder(offset, length);
+      const pieces = await readInOrder(offset, length);
       // The end of a file may move: it is looked for again each time.
-      if (bytes.length < length) inOrderBytes = 0;
-      return bytes;
+      if (lengthOf(pieces) < length) inOrderBytes = 0;
+      return pieces;
     },
     drop,
   };

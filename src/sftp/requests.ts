@@ -3,6 +3,7 @@ import { attributesOf, longName } from './attributes.js';
 import type { Changes } from './changes.js';
 import type { Reply } from './channel.js';
 import { closeFile, discardFile } from './closing.js';
+import { sendData } from './data-answer.js';
 import type { Handles } from './handles.js';
 import { isLook } from './open-modes.js';
 import { changesOf, type PathOperations, requireSize } from './path-operations.js';
@@ -131,9 +132,9 @@ function attachFileRequests(options: RequestsOptions): void {
       const { queue, canRead } = handles.file(handle);
       if (!canRead) throw unsupported('The file is not open for reading.');
       requireSize(offset + length);
-      const data = await queue.read(offset, Math.min(length, READ_MAX_BYTES));
-      if (data.length === 0) throw endOfFile();
-      return () => sftp.data(id, data);
+      const pieces = await queue.read(offset, Math.min(length, READ_MAX_BYTES));
+      if (pieces.length === 0) throw endOfFile();
+      return () => sendData(sftp, id, pieces);
     });
   });
   sftp.on('WRITE', (id, handle, offset, data) => {

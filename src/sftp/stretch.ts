@@ -1,4 +1,5 @@
 import type { Readable } from 'node:stream';
+import { type Pieces, sliceOf } from './pieces.js';
 
 /** A part of a file that is fetched in one go, and read while it comes. */
 export interface Stretch {
@@ -8,7 +9,7 @@ export interface Stretch {
   /** Whether it has, or will have, the byte at this place. */
   covers(offset: number): boolean;
   /** As soon as it has come: fewer bytes where the stretch ends, none at the end of the file. Null: it was given up. */
-  read(offset: number, length: number): Promise<Buffer | null>;
+  read(offset: number, length: number): Promise<Pieces | null>;
   /** All of it was read. */
   isUsedUp(): boolean;
   /** Since it was asked for. */
@@ -33,17 +34,19 @@ export function createStretch({
 }): Stretch {
   const begunAtMs = performance.now();
   const aborting = new AbortController();
-  const bytes = Buffer.allocUnsafeSlow(length);
-  let received = 0;
+  const pieces: Pieces = [];
+  let receivedBytes = 0;
+  let usedBytes = 0;
   let isDone = false;
   let failure: unknown;
-  let usedBytes = 0;
   let waiting: Waiting[] = [];
 
+  const isThere = (end: number) => isDone || receivedBytes >= end;
+
   function wake(): void {
-    const ready = waiting.filter(({ end }) => isDone || received >= end);
+    const ready = waiting.filter(({ end }) => isThere(end));
     if (ready.length === 0) return;
-    waiting = waiting.filter(({ end }) => !isDone && received < end);
+    waiting = waiting.filter(({ end }) => !isThere(end));
     for (const { settle } of ready) settle();
   }
 
@@ -51,7 +54,8 @@ export function createStretch({
     const source = await fetch(aborting.signal);
     await new Promise<void>((resolve, reject) => {
       source.on('data', (piece: Buffer) => {
-        received += piece.copy(bytes, received);
+        pieces.push(piece);
+        receivedBytes += piece.length;
         wake();
       });
       source.once('error', reject);
@@ -71,23 +75,20 @@ export function createStretch({
   return {
     offset,
     length,
-    covers: (place) => place >= offset && place < offset + (isDone ? received : length),
+    covers: (place) => place >= offset && place < offset + (isDone ? receivedBytes : length),
     async read(place, wanted) {
       const start = place - offset;
       const end = Math.min(start + wanted, length);
-      if (received < end && !isDone) {
-        await new Promise<void>((settle) => waiting.push({ end, settle }));
-      }
-      if (received < end && aborting.signal.aborted) return null;
-      if (received < end && failure !== undefined) throw failure;
-      const found = bytes.subarray(start, Math.max(start, Math.min(end, received)));
-      usedBytes += found.length;
-      return found;
+      if (!isThere(end)) await new Promise<void>((settle) => waiting.push({ end, settle }));
+      if (receivedBytes < end && aborting.signal.aborted) return null;
+      if (receivedBytes < end && failure !== undefined) throw failure;
+      usedBytes += Math.max(0, Math.min(end, receivedBytes) - start);
+      return sliceOf(pieces, start, end - start);
     },
-    isUsedUp: () => usedBytes >= (isDone ? received : length),
+    isUsedUp: () => usedBytes >= (isDone ? receivedBytes : length),
     ageMs: () => performance.now() - begunAtMs,
     giveUp() {
-      if (received < length) aborting.abort(new Error('What was fetched ahead is not needed.'));
+      if (receivedBytes < length) aborting.abort(new Error('What was fetched ahead is not needed.'));
     },
   };
 }

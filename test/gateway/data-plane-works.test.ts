@@ -122,7 +122,7 @@ test('work ends with its caller, and with its node', async () => {
 
   const second = extract(nodeId, { said });
   await eventually('it goes on', () => said.length === 2);
-  data.socket.terminate();
+  data.socket.destroy();
   await expect(second).rejects.toMatchObject({ code: 'node.offline' });
 });
 
