@@ -1,5 +1,5 @@
 import type { IncomingHttpHeaders, ServerHttp2Stream } from 'node:http2';
-import { type Readable, Transform } from 'node:stream';
+import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { DATA_BUFFER_BYTES, FILE_JSON_MAX_BYTES, type FileEntry } from '../../src/protocol/data-plane.js';
 import { giveBackChunk } from '../files/chunks.js';
@@ -80,23 +80,29 @@ export function wholeOf(stream: ServerHttp2Stream, sizeBytes: number | null): Re
   const cutOff = () => new FileError('file.failed', 'The transfer was cut off.');
   let expected = sizeBytes === null ? undefined : `${sizeBytes}`;
   let received = 0;
-  const whole = new Transform({
-    readableHighWaterMark: DATA_BUFFER_BYTES,
-    transform(chunk, _encoding, done) {
-      received += chunk.length;
-      done(null, chunk);
-    },
-    flush: (done) => done(expected === `${received}` && !stream.aborted ? null : cutOff()),
+  let isOver = false;
+  const whole = new Readable({
+    highWaterMark: DATA_BUFFER_BYTES,
+    read: () => void stream.resume(),
   });
   // Whoever reads hears of it there; nobody may be reading any more.
   whole.on('error', () => {});
   stream.once('trailers', (trailers: IncomingHttpHeaders) => {
     expected ??= String(trailers['x-size']);
   });
-  stream.once('close', () => {
-    if (!whole.writableEnded) whole.destroy(cutOff());
+  const finish = () => {
+    if (isOver) return;
+    isOver = true;
+    if (expected === `${received}` && !stream.aborted) whole.push(null);
+    else whole.destroy(cutOff());
+  };
+  stream.on('data', (chunk: Buffer) => {
+    received += chunk.length;
+    if (!whole.destroyed && !whole.push(chunk)) stream.pause();
   });
-  return stream.pipe(whole);
+  stream.once('end', finish);
+  stream.once('close', finish);
+  return whole;
 }
 
 /** JSON that fits into a header. */

@@ -146,7 +146,7 @@ async function copyBytes(
     if (bytesRead === 0) throw new FileError('file.failed', 'A file became shorter while it was copied.');
     const bytes = chunk.subarray(0, bytesRead);
     // Holes stay holes: a small file may be a terabyte of nothing.
-    if (!bytes.equals(NOTHING.subarray(0, bytesRead))) await writeFully(to, bytes, position);
+    if (!bytes.equals(NOTHING.subarray(0, bytesRead))) await writeFully(to, [bytes], position);
     position += bytesRead;
     onWritten(bytesRead);
   }

@@ -6,7 +6,7 @@ import { FileError } from './errors.js';
 import type { Handles, OpenFile } from './handles.js';
 import { lengthWithin, stopWith, streamOf } from './reading.js';
 import type { Content, FileCall, FileService, HandleRequest } from './service.js';
-import { gathered, writeFully } from './writing.js';
+import { type Gathered, gathered, writeFully } from './writing.js';
 
 type HandleOperationsTable = {
   [Name in HandleOperation]: (
@@ -83,31 +83,31 @@ async function writeAll(
   source: Readable,
   signal: AbortSignal,
 ): Promise<number> {
-  let bytes = 0;
-  for await (const chunk of gathered(source, signal)) {
-    await writeChunk(open, offset + bytes, chunk).catch((error: unknown) => {
+  let written = 0;
+  for await (const portion of gathered(source, signal)) {
+    await write(open, offset + written, portion).catch((error: unknown) => {
       open.coming?.fail(error);
       throw error;
     });
-    bytes += chunk.length;
+    written += portion.bytes;
   }
-  return bytes;
+  return written;
 }
 
 /** What it may newly take on the disk is promised before: the end of the file moves, or a hole is filled. */
-async function writeChunk(
+async function write(
   { file, room, isAppending }: OpenFile,
   offset: number,
-  chunk: Buffer,
+  { pieces, bytes }: Gathered,
 ): Promise<void> {
-  const end = offset + chunk.length;
+  const end = offset + bytes;
   if (!Number.isSafeInteger(end)) throw new FileError('file.too_large', 'No file is so large.');
   const status = await file.stat();
   const { size, blocks } = status;
-  const growth = isAppending ? chunk.length : Math.max(0, end - size);
-  const filled = blocks * 512 < size ? chunk.length : 0;
+  const growth = isAppending ? bytes : Math.max(0, end - size);
+  const filled = blocks * 512 < size ? bytes : 0;
   await room.during(Math.max(growth, filled), status, () =>
-    writeFully(file, chunk, isAppending ? null : offset),
+    writeFully(file, pieces, isAppending ? null : offset),
   );
 }
 

@@ -13,6 +13,7 @@ import type { Place } from './walk.js';
 const FILE_MODE = 0o644;
 /** Gathered before it is written: frames are small. */
 const GATHERED_BYTES = 512 * 1024;
+const GATHERED_PIECES = 512;
 
 export interface Writing extends Target {
   owner: Owner | null;
@@ -57,14 +58,14 @@ interface Pouring {
 async function pour(source: Readable, file: FileHandle, pouring: Pouring): Promise<void> {
   const { signal, sizeBytes, claim } = pouring;
   let position = 0;
-  for await (const chunk of gathered(source, signal)) {
-    if (sizeBytes !== null && chunk.length > sizeBytes - position) {
+  for await (const { pieces, bytes } of gathered(source, signal)) {
+    if (sizeBytes !== null && bytes > sizeBytes - position) {
       throw new FileError('file.failed', 'There were more bytes than were announced.');
     }
-    if (sizeBytes === null) await claim.grow(chunk.length);
-    await writeFully(file, chunk, position);
-    claim.wrote(chunk.length);
-    position += chunk.length;
+    if (sizeBytes === null) await claim.grow(bytes);
+    await writeFully(file, pieces, position);
+    claim.wrote(bytes);
+    position += bytes;
   }
   if (sizeBytes !== null && position !== sizeBytes) {
     throw new FileError(
@@ -74,33 +75,50 @@ async function pour(source: Readable, file: FileHandle, pouring: Pouring): Promi
   }
 }
 
-/** The source in larger pieces. It is destroyed when the signal is aborted, else left to whoever made it. */
-export async function* gathered(source: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
+/** What is written in one go. The pieces are as they came: joining them would copy them. */
+export interface Gathered {
+  pieces: Buffer[];
+  bytes: number;
+}
+
+/** The source in larger portions. It is destroyed when the signal is aborted, else left to whoever made it. */
+export async function* gathered(source: Readable, signal: AbortSignal): AsyncGenerator<Gathered> {
   const stop = () => source.destroy(new FileError('file.failed', 'The transfer was stopped.'));
   signal.addEventListener('abort', stop, { once: true });
   try {
     if (signal.aborted) stop();
-    let [chunks, sizeBytes]: [Buffer[], number] = [[], 0];
-    for await (const chunk of source.iterator({ destroyOnReturn: false })) {
-      chunks.push(chunk);
-      sizeBytes += chunk.length;
-      if (sizeBytes < GATHERED_BYTES) continue;
-      yield Buffer.concat(chunks, sizeBytes);
-      [chunks, sizeBytes] = [[], 0];
+    let [pieces, bytes]: [Buffer[], number] = [[], 0];
+    for await (const piece of source.iterator({ destroyOnReturn: false })) {
+      pieces.push(piece);
+      bytes += piece.length;
+      if (bytes < GATHERED_BYTES && pieces.length < GATHERED_PIECES) continue;
+      yield { pieces, bytes };
+      [pieces, bytes] = [[], 0];
     }
     signal.throwIfAborted();
-    if (sizeBytes > 0) yield Buffer.concat(chunks, sizeBytes);
+    if (bytes > 0) yield { pieces, bytes };
   } finally {
     signal.removeEventListener('abort', stop);
   }
 }
 
 /** @param position Null: at the end of a file that was opened for that. */
-export async function writeFully(file: FileHandle, bytes: Buffer, position: number | null): Promise<void> {
-  let offset = 0;
-  while (offset < bytes.length) {
-    const at = position === null ? null : position + offset;
-    const { bytesWritten } = await file.write(bytes, offset, bytes.length - offset, at);
-    offset += bytesWritten;
+export async function writeFully(file: FileHandle, pieces: Buffer[], position: number | null): Promise<void> {
+  let left = pieces;
+  let written = 0;
+  while (left.length > 0) {
+    const at = position === null ? null : position + written;
+    const { bytesWritten } = await file.writev(left, at ?? undefined);
+    written += bytesWritten;
+    left = withoutFirst(left, bytesWritten);
   }
+}
+
+function withoutFirst(pieces: Buffer[], bytes: number): Buffer[] {
+  let skipped = 0;
+  for (const [index, piece] of pieces.entries()) {
+    if (skipped + piece.length > bytes) return [piece.subarray(bytes - skipped), ...pieces.slice(index + 1)];
+    skipped += piece.length;
+  }
+  return [];
 }

@@ -77,15 +77,18 @@ export function createHandleClient({
     },
 
     async write(offset, data, { signal } = {}) {
-      check(ChunkLength, data.length);
+      const pieces = Array.isArray(data) ? data : [data];
+      const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
+      check(ChunkLength, length);
       const query = new URLSearchParams({ offset: `${check(Count, offset)}` });
       const path = handleContentPath(handle, query);
-      const headers = { 'x-size': `${data.length}` };
+      const headers = { 'x-size': `${length}` };
       const call = await start('operation', { method: 'PUT', path, headers, signal });
-      call.stream.end(data);
+      call.stream.cork();
+      for (const piece of pieces) call.stream.write(piece);
+      call.stream.end();
       const { bytes } = take(HandleWritten, await within(call, ANSWER_TIMEOUT_MS, readAnswer(call)));
-      if (bytes !== data.length)
-        throw new AppError('file.failed', 'The node wrote only a part of it. Try again.');
+      if (bytes !== length) throw new AppError('file.failed', 'The node wrote only a part of it. Try again.');
       return bytes;
     },
   };

@@ -97,6 +97,6 @@ export interface FileHandleClient {
   read(offset: number, length: number, options?: FileCallOptions): Promise<Buffer>;
   /** From there so many bytes, at most `HANDLE_CHUNK_MAX_BYTES`, or to the end of the file as it is then. */
   readStream(offset: number, options?: FileCallOptions & { length?: number }): Promise<Readable>;
-  /** Answers how many bytes were written: all of them, at most `HANDLE_CHUNK_MAX_BYTES`. */
-  write(offset: number, data: Buffer, options?: FileCallOptions): Promise<number>;
+  /** Answers how many bytes were written: all of them, at most `HANDLE_CHUNK_MAX_BYTES`. Several pieces go one after the other. */
+  write(offset: number, data: Buffer | Buffer[], options?: FileCallOptions): Promise<number>;
 }

@@ -121,10 +121,9 @@ export function createFileQueue({
 
   async function performWrites({ offset }: Waiting, batch: Waiting[]): Promise<void> {
     await authorise('file.write');
-    const parts = batch.flatMap(({ data }) => data ?? []);
-    const [only] = parts;
     flow.hasChanged();
-    await client.write(offset, only && parts.length === 1 ? only : Buffer.concat(parts), { signal });
+    const pieces = batch.flatMap(({ data }) => data ?? []);
+    await client.write(offset, pieces, { signal });
     flow.hasChanged();
     for (const { resolve } of batch) resolve(undefined);
   }

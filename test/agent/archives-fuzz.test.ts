@@ -7,7 +7,7 @@ import { EVIL_ARCHIVES } from '../helpers/evil-archives.js';
 import { describeOutside } from '../helpers/path-tricks.js';
 import { children, countDescriptors, describe, FORMATS, openArchives } from './archives-harness.js';
 
-const RUNS = 150;
+const RUNS = 60;
 
 const mutation = fc.oneof(
   fc.record({ at: fc.nat(), bytes: fc.uint8Array({ minLength: 1, maxLength: 8 }) }),

@@ -201,7 +201,7 @@ describe.runIf(kernel)('the kernel’s way is the walk, only faster', () => {
         removePlaces(places);
       },
     );
-    await fc.assert(property, { numRuns: 150 });
+    await fc.assert(property, { numRuns: 60 });
   });
 
   test('no descriptor is left open, whatever it was opened for', async () => {

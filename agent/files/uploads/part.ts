@@ -78,7 +78,7 @@ async function pour(source: Readable, part: Part): Promise<void> {
     for await (const chunk of gathered(source, signal)) {
       const fitting = chunk.subarray(0, sizeBytes - position);
       await claim.grow(fitting.length);
-      await writeFully(file, fitting, position);
+      await writeFully(file, [fitting], position);
       claim.wrote(fitting.length);
       position += fitting.length;
       if (fitting.length < chunk.length) {
