@@ -10,11 +10,11 @@ import { createNode, docker, gid, makePlan, record, uid } from './docker-harness
 describeDocker('what a server in Docker may do', { timeout: 60_000 }, () => {
   test('the engine was told every limit and took nothing more', async () => {
     const { nodeId, runtime } = await createNode();
-    const ports = [{ hostIp: '127.0.0.1', hostPort: 39_792, containerPort: 25_565 }];
+    const ports = [{ hostIp: '127.0.0.1', hostPort: 28_792, containerPort: 25_565 }];
     const plan = await makePlan('read -r _', { memoryMb: 96, cpuCores: 0.5, ports });
     const server = await runtime.start(plan, record());
     const { Config, HostConfig, Mounts } = await docker.getContainer(server.containerId ?? '').inspect();
-    const binding = [{ HostIp: '127.0.0.1', HostPort: '39792' }];
+    const binding = [{ HostIp: '127.0.0.1', HostPort: '28792' }];
     expect(HostConfig).toMatchObject({
       Privileged: false,
       CapDrop: ['ALL'],

@@ -48,7 +48,7 @@ describeDocker('networks in which servers have their own addresses', { timeout: 
     const network = makeNetwork();
     const { nodeId, runtime } = await createNode();
     const other = { ...network, ipAddress: network.ipAddress.replace(/10$/, '20') };
-    const ports = [{ hostIp: '0.0.0.0', hostPort: 39_795, containerPort: 7777 }];
+    const ports = [{ hostIp: '0.0.0.0', hostPort: 28_793, containerPort: 7777 }];
     const plans = await Promise.all([
       makePlan(ECHO, { network, ports }),
       makePlan(ECHO, { network: other, ports }),

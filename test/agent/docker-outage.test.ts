@@ -60,7 +60,7 @@ describeDocker('ends with code 0 that nobody asked for', { timeout: 60_000 }, ()
 
   test('under on-failure such a game is started again', async () => {
     const { panel, findContainer } = await connectDockerAgent();
-    const server = { ...dockerServer(SAVE_AND_QUIT), primaryPort: 39_795 };
+    const server = { ...dockerServer(SAVE_AND_QUIT), primaryPort: 28_795 };
     await run(panel, server);
     await waitForLine(panel, server, 'ready');
     await (await findContainer(server)).stop();
@@ -75,9 +75,9 @@ describeDocker('an engine that is away', { timeout: 60_000 }, () => {
     const sentence = `Docker does not answer on this node (socket ${engine.path}): is it running?`;
     const crashing = {
       ...dockerServer('[ -e crashed ] || { touch crashed; exit 3; }; echo up; read -r _'),
-      primaryPort: 39_796,
+      primaryPort: 28_796,
     };
-    const idle = { ...dockerServer('read -r _'), primaryPort: 39_797 };
+    const idle = { ...dockerServer('read -r _'), primaryPort: 28_797 };
     await command(panel, 'install_server', idle);
     await run(panel, crashing);
     await waitForState(panel, crashing, 'crashed');

@@ -15,7 +15,7 @@ describeDocker('servers in Docker', { timeout: 60_000 }, () => {
       image: gameImage,
       command: ['/usr/games/openttd', '-D', '-d', 'net=1'],
       memoryMb: 512,
-      ports: [{ hostIp: '127.0.0.1', hostPort: 39_790, containerPort: 3979 }],
+      ports: [{ hostIp: '127.0.0.1', hostPort: 28_790, containerPort: 3979 }],
     });
     const output = record();
     const server = await runtime.start(plan, output);
@@ -263,10 +263,10 @@ describeDocker('what cannot start in Docker says why', { timeout: 60_000 }, () =
 
   test('a port that another container has is named', async () => {
     const { runtime } = await createNode();
-    const ports = [{ hostIp: '127.0.0.1', hostPort: 39_791, containerPort: 7000 }];
+    const ports = [{ hostIp: '127.0.0.1', hostPort: 28_791, containerPort: 7000 }];
     await runtime.start(await makePlan('read -r _', { ports }), record());
     const second = runtime.start(await makePlan('read -r _', { ports }), record());
-    await expect(second).rejects.toThrow('port 39791 is already in use');
+    await expect(second).rejects.toThrow('port 28791 is already in use');
   });
 
   test('an image that is not there, and a command that is not in it', async () => {

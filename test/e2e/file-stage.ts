@@ -1,8 +1,9 @@
 import { chmodSync, readdirSync, statSync } from 'node:fs';
 import path from 'node:path';
+import { freePort } from '../helpers/free-port.js';
 import type { Login } from '../sftp/harness.js';
 import { type Game, type Stage, type StageOptions, setStage } from './main-job.js';
-import { freePort, temporaryDirectory, until } from './processes.js';
+import { temporaryDirectory, until } from './processes.js';
 
 const idle: Game = {
   runtime: 'process',

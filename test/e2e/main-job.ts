@@ -3,8 +3,9 @@ import { pino } from 'pino';
 import { expect } from 'vitest';
 import { createReleasers, type Releasers } from '../../src/lib/releasers.js';
 import { createTestDatabase } from '../helpers/database.js';
+import { freePort } from '../helpers/free-port.js';
 import { type Api, api, createNode, nodeIsOnline, serverIs, signIn } from './api.js';
-import { freePort, startAgentProcess, startPanelProcess, temporaryDirectory, until } from './processes.js';
+import { startAgentProcess, startPanelProcess, temporaryDirectory, until } from './processes.js';
 import { type Watcher, watch } from './watcher.js';
 
 /** A panel and an agent as real processes, a user with a server, and a watcher of its console. */

@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import path from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import WebSocket from 'ws';
+import { freePort } from '../helpers/free-port.js';
 import {
   isAlive,
   killLeftovers,
@@ -102,14 +103,6 @@ async function localNode(url: string, token: string): Promise<{ id: string; isOn
   return data[0];
 }
 
-async function freePort(): Promise<string> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  return String(typeof address === 'object' ? address?.port : 0);
-}
-
 test('the first start is ready within 15 s, names the administrator, and the password works', async () => {
   const startedAt = performance.now();
   const panel = await start({}, { file: 'scripts/start.mjs' });
@@ -174,7 +167,7 @@ test('a second signal ends the process at once', async () => {
 });
 
 test('after kill -9 of the panel the next one takes over its database and its agent', async () => {
-  const PORT = await freePort();
+  const PORT = String(await freePort());
   const killed = await start({ PORT });
   await vi.waitFor(() => expect(isAlive(localAgentPid(dataDir))).toBe(true), { timeout: 30_000 });
   const before = [localAgentPid(dataDir), postgresPid(dataDir)];

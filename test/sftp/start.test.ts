@@ -9,6 +9,7 @@ import { createLog } from '../../src/http/log.js';
 import { createReleasers } from '../../src/lib/releasers.js';
 import { startPanel } from '../../src/panel.js';
 import { createTestDatabase } from '../helpers/database.js';
+import { freePort } from '../helpers/free-port.js';
 
 async function start(sftpPort: number) {
   const database = await createTestDatabase();
@@ -42,15 +43,6 @@ async function sftpState(url: string): Promise<unknown> {
   const health = await send('admin/health', { headers: { authorization: `Bearer ${data.token}` } });
   const body = (await health.json()) as { data: { services: { sftpServer: unknown } } };
   return body.data.services.sftpServer;
-}
-
-async function freePort(): Promise<number> {
-  const server = createServer().listen(0, '127.0.0.1');
-  await once(server, 'listening');
-  const address = server.address();
-  await new Promise((resolve) => server.close(resolve));
-  if (typeof address !== 'object' || address === null) throw new Error('no port');
-  return address.port;
 }
 
 test('the panel speaks SSH on its port for SFTP, and says so', async () => {
