@@ -7,6 +7,7 @@ import { authenticateRequests } from './http/auth.js';
 import { limitBodyTime } from './http/deadlines.js';
 import { answerBrokenRequest, handleErrors, sendError } from './http/errors.js';
 import { documentRoutes } from './http/openapi.js';
+import { letRequestsGoFirst } from './http/precedence.js';
 import { limitRequests } from './http/rate-limit.js';
 import { logRequests } from './http/request-log.js';
 import { secureRequests } from './http/security.js';
@@ -71,6 +72,7 @@ export async function buildApp(
   logRequests(app);
   refuseWhileStopping(app);
   limitBodyTime(app, bodyTimeoutMs);
+  letRequestsGoFirst(app, context.precedence);
   await secureRequests(app, { corsOrigins: config.CORS_ORIGINS });
   await limitRequests(app, { config, auth: context.auth });
   await documentRoutes(app, { version: readVersion(), publicUrl: config.PUBLIC_URL });

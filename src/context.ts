@@ -7,6 +7,7 @@ import { createDataLinks } from './gateway/data-plane-links.js';
 import { createAgentGateway } from './gateway/gateway.js';
 import type { Keys } from './keys.js';
 import { createPasswords } from './lib/passwords.js';
+import { createPrecedence } from './lib/precedence.js';
 import { createSecrets } from './lib/secrets.js';
 import { createAdministration } from './modules/admin/service.js';
 import { createAuditLogs } from './modules/audit/service.js';
@@ -43,6 +44,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
   const passwords = createPasswords();
   const secrets = createSecrets(keys.secretsKey);
   const agents = createAgentGateway();
+  const precedence = createPrecedence();
   const dataLinks = createDataLinks(agents);
   const filePlane = createFilePlane(dataLinks);
   const access = createServerAccess({ pool: database.pool });
@@ -93,6 +95,7 @@ export function createContext({ config, keys, database, log }: ContextOptions) {
     bus,
     agents,
     dataLinks,
+    precedence,
     filePlane,
     sftpState,
     access,

@@ -33,6 +33,7 @@ export function bodyOf(call: Call, sizeBytes: number): Readable {
   };
   stream.on('data', (chunk: Buffer) => {
     received += chunk.length;
+    call.tookIn(chunk.length);
     if (!body.push(chunk)) stream.pause();
   });
   stream.once('end', finish);

@@ -33,6 +33,8 @@ export interface Call {
   failure(): unknown;
   /** Whether the answer has come to its end: a stream that was reset looks the same to those who read it. */
   isWhole(): boolean;
+  /** So many bytes of a file have come. */
+  tookIn(bytes: number): void;
 }
 
 /** @throws node.offline */
@@ -75,7 +77,7 @@ export function startCall(link: DataLink, request: CallRequest): Call {
     stream.once('close', () => reject(failure()));
   });
   response.catch(() => {});
-  return { stream, response, fail, failure, isWhole };
+  return { stream, response, fail, failure, isWhole, tookIn: link.tookIn };
 }
 
 function openStream(

@@ -19,7 +19,8 @@ export interface DataPlaneDoor {
 }
 
 /** Where agents bring their data connection: `/ws/data?nodeId=…&token=…`, the token being the node's secret. */
-export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: Context): DataPlaneDoor {
+export function createDataPlaneDoor(context: Context): DataPlaneDoor {
+  const { agents, config, dataLinks, log, nodes, precedence } = context;
   const pingIntervalMs = Math.min(config.HEARTBEAT_INTERVAL_MS / 2, PING_INTERVAL_MAX_MS);
   const open = new Set<DataLink>();
   const pending = createPending();
@@ -62,7 +63,7 @@ export function createDataPlaneDoor({ agents, config, dataLinks, log, nodes }: C
   }
 
   function accept(socket: Socket, control: AgentConnection): void {
-    const link = openDataLink({ socket, control, pingIntervalMs, log });
+    const link = openDataLink({ socket, control, pingIntervalMs, precedence, log });
     open.add(link);
     link.ended.addEventListener('abort', () => open.delete(link));
     dataLinks.attach(link);

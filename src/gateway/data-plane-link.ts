@@ -3,6 +3,7 @@ import { type ClientHttp2Session, connect } from 'node:http2';
 import type { Socket } from 'node:net';
 import { AppError } from '../lib/errors.js';
 import type { Log } from '../lib/log.js';
+import type { Precedence } from '../lib/precedence.js';
 import {
   CONNECTION_WINDOW_BYTES,
   DATA_FRAME_MAX_BYTES,
@@ -10,6 +11,7 @@ import {
 } from '../protocol/data-plane.js';
 import type { AgentConnection } from './connection.js';
 import { createPlaces, type Places } from './data-plane-places.js';
+import { createTurns } from './data-plane-turns.js';
 
 /** For streams and what waits in them, in megabytes as Node wants it. */
 const SESSION_MEMORY_MAX_MB = 256;
@@ -29,6 +31,8 @@ export interface DataLink {
   /** Which server's file each open handle is. */
   readonly handles: Map<string, string>;
   placesOf(serverUuid: string): Places;
+  /** So many bytes of a file have come. */
+  tookIn(bytes: number): void;
   /** Everything that is under way breaks off. */
   end(): void;
 }
@@ -38,10 +42,12 @@ export interface DataLinkOptions {
   socket: Socket;
   control: AgentConnection;
   pingIntervalMs: number;
+  precedence: Precedence;
   log: Log;
 }
 
-export function openDataLink({ socket, control, pingIntervalMs, log }: DataLinkOptions): DataLink {
+export function openDataLink(options: DataLinkOptions): DataLink {
+  const { socket, control, pingIntervalMs, precedence, log } = options;
   const { nodeId } = control;
   const lost = new AppError(
     'node.offline',
@@ -93,6 +99,7 @@ export function openDataLink({ socket, control, pingIntervalMs, log }: DataLinkO
     ended: ending.signal,
     lost,
     handles: new Map(),
+    tookIn: createTurns(socket, precedence),
     placesOf(serverUuid) {
       // The map holds the servers that something is under way on.
       for (const [uuid, known] of places) if (uuid !== serverUuid && known.isEmpty()) places.delete(uuid);

@@ -15,7 +15,7 @@ export const downloadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (ap
   app.get(
     '/:serverId/files/download',
     {
-      config: { access: 'file.read' },
+      config: { access: 'file.read', isDownload: true },
       schema: {
         tags: ['Files'],
         summary: 'Download a file',
