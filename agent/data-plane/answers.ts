@@ -7,7 +7,7 @@ import {
   type HandleOperation,
   HandleOperations,
 } from '../../src/protocol/data-plane.js';
-import type { FileCall, FileRequest, FileService, HandleRequest } from '../files/service.js';
+import type { FileCall, FileRequest, FileService, HandleRequest } from '../files/contract.js';
 import { readJson, sendContent, sendJson, wholeOf } from './content.js';
 import { whatCameOf } from './parts.js';
 import { refusalOf } from './refusals.js';

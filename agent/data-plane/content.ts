@@ -3,8 +3,8 @@ import { Readable } from 'node:stream';
 import { finished } from 'node:stream/promises';
 import { DATA_BUFFER_BYTES, FILE_JSON_MAX_BYTES, type FileEntry } from '../../src/protocol/data-plane.js';
 import { giveBackChunk } from '../files/chunks.js';
+import type { Content } from '../files/contract.js';
 import { FileError } from '../files/errors.js';
-import type { Content } from '../files/service.js';
 
 const OK = 200;
 

@@ -13,8 +13,8 @@ import {
   STREAM_WINDOW_BYTES,
   STREAMS_PER_SERVER_MAX,
 } from '../../src/protocol/data-plane.js';
+import type { FileService } from '../files/contract.js';
 import { FileError } from '../files/errors.js';
-import type { FileService } from '../files/service.js';
 import { answer, refuse } from './answers.js';
 import { readRoute } from './routes.js';
 import { createWorkTurns } from './works.js';
@@ -27,6 +27,9 @@ const STREAMS_PER_SERVER_LIMIT = 2 * STREAMS_PER_SERVER_MAX;
 const SESSION_MEMORY_MAX_MB = 256;
 /** The panel has its own, shorter deadlines. This one is for a panel that has forgotten a stream. */
 const STREAM_IDLE_TIMEOUT_MS = 30 * 60_000;
+
+/** The same for all: one of its own for each call would cost as much as answering it. */
+const GONE = new Error('Nobody waits for it any more.');
 
 const SESSION_OPTIONS: ServerOptions = {
   maxSessionMemory: SESSION_MEMORY_MAX_MB,
@@ -73,8 +76,8 @@ export function createDataServer({ files, hasServer, log }: DataServerOptions): 
     if (connection === undefined || stream.destroyed) return;
     const aborting = new AbortController();
     // Before the end of what is read from it, which this is not.
-    stream.once('aborted', () => aborting.abort());
-    stream.once('close', () => aborting.abort());
+    stream.once('aborted', () => aborting.abort(GONE));
+    stream.once('close', () => aborting.abort(GONE));
     try {
       const route = readRoute(headers[':method'] ?? '', headers[':path'] ?? '');
       if (route.serverUuid !== null) takePlace(route.serverUuid, stream);

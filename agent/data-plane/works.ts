@@ -10,7 +10,7 @@ import {
   type WorkLine,
   type WorkProgress,
 } from '../../src/protocol/file-works.js';
-import type { FileCall, FileService, WorkRequest } from '../files/service.js';
+import type { FileCall, FileService, WorkRequest } from '../files/contract.js';
 import { refusalOf } from './refusals.js';
 import { parse } from './routes.js';
 import { createTurns, type Turns } from './turns.js';

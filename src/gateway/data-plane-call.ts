@@ -73,8 +73,13 @@ export function startCall(link: DataLink, request: CallRequest): Call {
     link.ended.removeEventListener('abort', onLost);
   });
   const response = new Promise<ResponseHeaders>((resolve, reject) => {
-    stream.once('response', resolve);
-    stream.once('close', () => reject(failure()));
+    let hasCome = false;
+    stream.once('response', (headers) => {
+      hasCome = true;
+      resolve(headers);
+    });
+    // An error that nobody is told costs as much as all the rest of a call.
+    stream.once('close', () => hasCome || reject(failure()));
   });
   response.catch(() => {});
   return { stream, response, fail, failure, isWhole, tookIn: link.tookIn };
@@ -107,20 +112,24 @@ export async function requireOk(call: Call): Promise<ResponseHeaders> {
 }
 
 /** Rejects when there are more than so many. */
-export async function readBytes(call: Call, maxBytes: number): Promise<Buffer> {
+export function readBytes(call: Call, maxBytes: number): Promise<Buffer> {
+  const { stream } = call;
   const chunks: Buffer[] = [];
   let sizeBytes = 0;
-  try {
-    for await (const chunk of call.stream) {
+  return new Promise((resolve, reject) => {
+    const finish = () => {
+      if (call.isWhole() && stream.readableEnded) resolve(Buffer.concat(chunks));
+      else reject(call.failure());
+    };
+    if (stream.destroyed) return finish();
+    stream.on('data', (chunk: Buffer) => {
       sizeBytes += chunk.length;
       if (sizeBytes > maxBytes) call.fail(new AppError('file.failed', 'The node answered with too much.'));
       else chunks.push(chunk);
-    }
-  } catch {
-    throw call.failure();
-  }
-  if (!call.isWhole()) throw call.failure();
-  return Buffer.concat(chunks);
+    });
+    stream.once('end', finish);
+    stream.once('close', () => stream.readableEnded || finish());
+  });
 }
 
 /** What the agent says is wrong, as users are told. */

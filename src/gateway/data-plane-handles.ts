@@ -17,6 +17,8 @@ import { Count, check, enter, readLength, take, within } from './data-plane-requ
 import type { FileHandleClient } from './files.js';
 
 const ANSWER_TIMEOUT_MS = 60_000;
+/** All that was written is brought to the disk first. */
+const CLOSE_TIMEOUT_MS = 10 * 60_000;
 
 /** The same, so that each operation's name still says what its output is. */
 const OPERATIONS: { [Name in HandleOperation]: { input: z.ZodType; output: z.ZodType<HandleOutput<Name>> } } =
@@ -47,17 +49,26 @@ export function createHandleClient({
   }
 
   return {
+    isOpen: () => links.find(nodeId)?.handles.has(handle) ?? false,
+
     async operate(name, input, { signal } = {}) {
       const body = JSON.stringify(check(OPERATIONS[name].input, input));
-      const call = await start('operation', { method: 'POST', path: handlePath(handle, name), signal });
-      call.stream.end(body);
-      const output = take(OPERATIONS[name].output, await within(call, ANSWER_TIMEOUT_MS, readAnswer(call)));
-      if (name === 'close') links.find(nodeId)?.handles.delete(handle);
-      return output;
+      const timeoutMs = name === 'close' ? CLOSE_TIMEOUT_MS : ANSWER_TIMEOUT_MS;
+      try {
+        const call = await start('operation', { method: 'POST', path: handlePath(handle, name), signal });
+        call.stream.end(body);
+        return take(OPERATIONS[name].output, await within(call, timeoutMs, readAnswer(call)));
+      } finally {
+        // However it ended: nothing is asked of the handle after that.
+        if (name === 'close') links.find(nodeId)?.handles.delete(handle);
+      }
     },
 
     async read(offset, length, { signal } = {}) {
-      const query = { offset: `${check(Count, offset)}`, length: `${check(ChunkLength, length)}` };
+      const query = {
+        offset: `${check(Count, offset, 'offset')}`,
+        length: `${check(ChunkLength, length, 'length')}`,
+      };
       const call = await get('operation', query, signal);
       const read = async () => {
         await requireOk(call);
@@ -67,20 +78,20 @@ export function createHandleClient({
     },
 
     async readStream(offset, { length, signal } = {}) {
-      const query = { offset: `${check(Count, offset)}` };
+      const query = { offset: `${check(Count, offset, 'offset')}` };
       const call =
         length === undefined
           ? await get('transfer', query, signal)
-          : await get('operation', { ...query, length: `${check(ChunkLength, length)}` }, signal);
+          : await get('operation', { ...query, length: `${check(ChunkLength, length, 'length')}` }, signal);
       const headers = await within(call, ANSWER_TIMEOUT_MS, requireOk(call));
-      return bodyOf(call, readLength(call, headers));
+      return bodyOf(call, readLength(call, headers, length));
     },
 
     async write(offset, data, { signal } = {}) {
       const pieces = Array.isArray(data) ? data : [data];
       const length = pieces.reduce((sum, piece) => sum + piece.length, 0);
-      check(ChunkLength, length);
-      const query = new URLSearchParams({ offset: `${check(Count, offset)}` });
+      check(ChunkLength, length, 'length');
+      const query = new URLSearchParams({ offset: `${check(Count, offset, 'offset')}` });
       const path = handleContentPath(handle, query);
       const headers = { 'x-size': `${length}` };
       const call = await start('operation', { method: 'PUT', path, headers, signal });

@@ -91,6 +91,8 @@ export function openDataLink(options: DataLinkOptions): DataLink {
     part.on('error', (error) => log.debug({ nodeId, err: error }, 'the data connection of a node failed'));
     part.on('close', end);
   }
+  // What is half open is of no use, and only the one who would write to it would ever hear of that.
+  socket.on('end', end);
   session.once('connect', () => session.setLocalWindowSize(CONNECTION_WINDOW_BYTES));
 
   return {

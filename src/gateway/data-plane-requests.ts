@@ -39,12 +39,15 @@ export async function within<Value>(call: Call, timeoutMs: number, answer: Promi
   }
 }
 
-/** @throws request.invalid, before the node is asked. */
-export function check<Value>(schema: z.ZodType<Value>, value: unknown): Value {
+/**
+ * @param name Of a value that is not an object with names of its own.
+ * @throws request.invalid, before the node is asked.
+ */
+export function check<Value>(schema: z.ZodType<Value>, value: unknown, name = 'input'): Value {
   const result = schema.safeParse(value);
   if (result.success) return result.data;
   const [issue] = result.error.issues;
-  throw new AppError('request.invalid', `${issue?.path.join('.') || 'The path'}: ${issue?.message}`);
+  throw new AppError('request.invalid', `${issue?.path.join('.') || name}: ${issue?.message}`);
 }
 
 /** @throws file.failed when the agent's answer is not what the schema describes. */
@@ -64,10 +67,17 @@ export function readEntry(call: Call, headers: IncomingHttpHeaders): FileEntry {
   }
 }
 
-/** How long the content is. An answer that does not say so cannot be told from a part of one. */
-export function readLength(call: Call, headers: IncomingHttpHeaders): number {
+/**
+ * How long the content is. An answer that does not say so cannot be told from a part of one, and nobody has room for more
+ * than he has asked for.
+ */
+export function readLength(
+  call: Call,
+  headers: IncomingHttpHeaders,
+  wanted = Number.MAX_SAFE_INTEGER,
+): number {
   const length = headers['content-length'];
-  if (length !== undefined && /^\d{1,16}$/.test(length)) return Number(length);
+  if (length !== undefined && /^\d{1,16}$/.test(length) && Number(length) <= wanted) return Number(length);
   const error = notUnderstood();
   call.fail(error);
   throw error;

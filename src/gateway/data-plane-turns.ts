@@ -8,6 +8,8 @@ const TURN_BYTES = 128 * 1024;
 interface Handle {
   readStart(): void;
   readStop(): void;
+  /** What was written and is not with the system yet. */
+  readonly writeQueueSize: number;
 }
 
 /**
@@ -23,7 +25,8 @@ export function createTurns(socket: Socket, precedence: Precedence): (bytes: num
   function goOn(): void {
     isHeld = false;
     takenBytes = 0;
-    if (!socket.destroyed) handle.readStart();
+    // While a write waits HTTP/2 does not read, and does again by itself after it: what it is given meanwhile it mixes up.
+    if (!socket.destroyed && handle.writeQueueSize === 0) handle.readStart();
   }
 
   return (bytes) => {
@@ -32,7 +35,8 @@ export function createTurns(socket: Socket, precedence: Precedence): (bytes: num
     isHeld = true;
     handle.readStop();
     setImmediate(() => {
-      if (!precedence.mustWait(goOn)) goOn();
+      // In its own turn, too: before it HTTP/2 has heard of the writes that are over.
+      if (!precedence.mustWait(() => setImmediate(goOn))) goOn();
     });
   };
 }

@@ -49,20 +49,24 @@ export function createFilePlane(links: DataLinks): FilePlane {
     },
 
     async download(nodeId, serverUuid, { path, offset = 0, length }, { signal } = {}) {
-      const query = new URLSearchParams({ path: check(FilePath, path), offset: `${check(Count, offset)}` });
-      if (length !== undefined) query.set('length', `${check(Count, length)}`);
+      const query = new URLSearchParams({
+        path: check(FilePath, path, 'path'),
+        offset: `${check(Count, offset, 'offset')}`,
+      });
+      if (length !== undefined) query.set('length', `${check(Count, length, 'length')}`);
       const link = await links.reach(nodeId, signal);
       const request = { method: 'GET', path: contentPath(serverUuid, query), signal } as const;
       const call = await enter(link, { serverUuid, kind: 'transfer', request });
       const headers = await within(call, FIRST_BYTES_TIMEOUT_MS, requireOk(call));
       const entry = readEntry(call, headers);
-      return { entry, body: bodyOf(call, readLength(call, headers)) };
+      return { entry, body: bodyOf(call, readLength(call, headers, length)) };
     },
 
     async upload(nodeId, serverUuid, { path, replace, sizeBytes }, body, options) {
       const place = () => {
-        const query = new URLSearchParams({ path: check(FilePath, path), replace: `${replace}` });
-        const headers = sizeBytes === undefined ? {} : { 'x-size': `${check(Count, sizeBytes)}` };
+        const query = new URLSearchParams({ path: check(FilePath, path, 'path'), replace: `${replace}` });
+        const headers =
+          sizeBytes === undefined ? {} : { 'x-size': `${check(Count, sizeBytes, 'sizeBytes')}` };
         return { path: contentPath(serverUuid, query), headers };
       };
       return take(FileEntry, await send({ links, nodeId, serverUuid, place, body, ...options }));
@@ -70,8 +74,8 @@ export function createFilePlane(links: DataLinks): FilePlane {
 
     async uploadPart(nodeId, serverUuid, { uploadId, offset }, body, options) {
       const place = () => {
-        const query = new URLSearchParams({ offset: `${check(Count, offset)}` });
-        return { path: uploadPath(serverUuid, check(Uuid, uploadId), query) };
+        const query = new URLSearchParams({ offset: `${check(Count, offset, 'offset')}` });
+        return { path: uploadPath(serverUuid, check(Uuid, uploadId, 'uploadId'), query) };
       };
       return take(PartialUpload, await send({ links, nodeId, serverUuid, place, body, ...options }));
     },

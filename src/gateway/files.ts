@@ -88,6 +88,8 @@ export interface FilePlane {
 }
 
 export interface FileHandleClient {
+  /** Whether the connection that it was opened on is still there, and it has not been closed. */
+  isOpen(): boolean;
   operate<Name extends HandleOperation>(
     name: Name,
     input: HandleInput<Name>,

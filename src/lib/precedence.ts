@@ -53,15 +53,19 @@ export function createPrecedence(): Precedence {
       if (usableMs >= HOLD_MIN_MS) holdEndsAt = Math.max(holdEndsAt, now + usableMs);
       requests += 1;
       let isOver = false;
-      return () => {
+      const over = () => {
         if (isOver) return;
         isOver = true;
+        clearTimeout(forgetting);
         settle(performance.now());
         requests -= 1;
         if (requests > 0) return;
         holdEndsAt = settledAt;
         letOn();
       };
+      // Nothing is held for it any longer, and of some that are broken off nobody says the end.
+      const forgetting = setTimeout(over, HOLD_MAX_MS).unref();
+      return over;
     },
     mustWait(goOn) {
       const now = performance.now();

@@ -134,6 +134,11 @@ test('what the agent refuses has its code, and what it makes up is file.failed',
   }
   await expect(plane().operate(nodeId, SERVER, 'list', { path: 'a\0b', limit: 1 })).rejects.toMatchObject({
     code: 'request.invalid',
+    message: expect.stringMatching(/^path: /),
+  });
+  await expect(plane().download(nodeId, SERVER, { path: 'a', offset: -1 })).rejects.toMatchObject({
+    code: 'request.invalid',
+    message: expect.stringMatching(/^offset: /),
   });
 });
 
@@ -275,6 +280,20 @@ test('a handle is known by the server it was opened on and forgotten with its co
   await dial();
   await data.closed;
   await expect(file.read(0, 1)).rejects.toMatchObject({ code: 'file.handle_invalid' });
+});
+
+test('a handle that could not be closed well is forgotten, too', async () => {
+  const { nodeId } = await connect((stream, headers) => {
+    if (headers[':path']?.endsWith('/open')) answerJson(stream, { handle: 'h2', entry: ENTRY });
+    else answerJson(stream, { code: 'file.no_space', message: 'The disk is full.' }, 422);
+  });
+  const flags = { read: false, write: true, append: false, create: true, exclusive: false, truncate: true };
+  const { handle } = await plane().operate(nodeId, SERVER, 'open', { path: 'a', ...flags });
+  const file = plane().handle(nodeId, handle);
+  expect(file.isOpen()).toBe(true);
+  await expect(file.operate('close', {})).rejects.toMatchObject({ code: 'file.no_space' });
+  expect(file.isOpen()).toBe(false);
+  await expect(file.operate('close', {})).rejects.toMatchObject({ code: 'file.handle_invalid' });
 });
 
 test('a stopping panel ends data connections and takes no new ones', async () => {

@@ -53,15 +53,25 @@ test('a command that takes long does not hold files for long', () => {
   expect(files.pieces()).toBeGreaterThan(850);
 });
 
-test.each(['command', 'question'] as const)('files move half of the time, however often a %s comes', (what) => {
-  const files = moveFiles();
-  for (let asked = 0; asked < 500; asked += 1) {
-    const done = precedence.goFirst(what);
-    vi.advanceTimersByTime(4);
-    done();
-  }
-  expect(files.pieces()).toBeGreaterThan(900);
+test('what is broken off, and never said to be over, holds nothing when others are', () => {
+  precedence.goFirst('question');
+  vi.advanceTimersByTime(1000);
+  precedence.goFirst('command')();
+  expect(precedence.mustWait(() => {})).toBe(false);
 });
+
+test.each(['command', 'question'] as const)(
+  'files move half of the time, however often a %s comes',
+  (what) => {
+    const files = moveFiles();
+    for (let asked = 0; asked < 500; asked += 1) {
+      const done = precedence.goFirst(what);
+      vi.advanceTimersByTime(4);
+      done();
+    }
+    expect(files.pieces()).toBeGreaterThan(900);
+  },
+);
 
 test('a command finds files waiting, however many questions came before', () => {
   const files = moveFiles();
