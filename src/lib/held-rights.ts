@@ -11,13 +11,15 @@ export interface HeldRight {
   permission: Permission;
   /** It was begun on a suspended server, which allows it. */
   isDespiteSuspension: boolean;
+  /** A session does for it only while its user has no second factor. */
+  isWithoutSecondFactor?: boolean;
 }
 
 const FIND = `
   SELECT "place", "isSignedIn", "isAllowed", s."id" IS NOT NULL AS "isThere", s."status",
     s."suspendedAt" IS NOT NULL AS "isSuspended", s."deletionRequestedAt" IS NOT NULL AS "isBeingDeleted"
-  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[])
-      WITH ORDINALITY AS held("userId", "credentialId", "serverId", "permission", "place")
+  FROM unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::boolean[])
+      WITH ORDINALITY AS held("userId", "credentialId", "serverId", "permission", "isWithoutSecondFactor", "place")
     LEFT JOIN "Server" s ON s."id" = held."serverId"
     CROSS JOIN LATERAL (
       SELECT ARRAY[held."permission", split_part(held."permission", '.', 1) || '.*', '*'] AS "wanted"
@@ -25,7 +27,9 @@ const FIND = `
     CROSS JOIN LATERAL (
       SELECT EXISTS (SELECT FROM "User" u WHERE u."id" = held."userId" AND u."disabledAt" IS NULL AND (
         EXISTS (SELECT FROM "Session" c WHERE c."id" = held."credentialId"
-          AND c."revokedAt" IS NULL AND c."expiresAt" > now())
+          AND c."revokedAt" IS NULL AND c."expiresAt" > now()
+          AND NOT (held."isWithoutSecondFactor" AND EXISTS (SELECT FROM "TwoFactor" t
+            WHERE t."userId" = u."id" AND t."confirmedAt" IS NOT NULL)))
         OR EXISTS (SELECT FROM "ApiKey" c WHERE c."id" = held."credentialId"
           AND (c."expiresAt" IS NULL OR c."expiresAt" > now()))
         OR EXISTS (SELECT FROM "SshKey" c WHERE c."id" = held."credentialId" AND c."userId" = u."id")
@@ -66,6 +70,7 @@ export async function findLostRights(
       held.map(({ credentialId }) => credentialId),
       held.map(({ serverId }) => serverId),
       held.map(({ permission }) => permission),
+      held.map(({ isWithoutSecondFactor = false }) => isWithoutSecondFactor),
     ],
   });
   return rows.flatMap((row) => {

@@ -32,7 +32,10 @@ export const FileEntry = z.object({
 export type FileEntry = z.infer<typeof FileEntry>;
 
 export const LIST_MAX = 10_000;
-/** In a server's directory: what the panel uploads before it knows where it belongs. */
+/**
+ * In a server's directory, with a UUID: what the panel uploads before it knows where it belongs. It is shown to nobody, and
+ * removed when the panel has not come back for it.
+ */
 export const WAITING_PREFIX = '.catalyst-waiting-';
 export const SEARCH_MAX = 1000;
 export const NOTE_MAX_LENGTH = 1000;
@@ -54,7 +57,7 @@ export type PartialUpload = z.infer<typeof PartialUpload>;
 export const FileOperations = {
   /**
    * Sorted by name; `next` is what to give as `after` for the rest, null at the end. Names of the node's own for what is
-   * not finished are left out, but those with WAITING_PREFIX are there for who lists what comes after it.
+   * not finished are left out.
    */
   list: {
     input: z.object({
@@ -133,7 +136,12 @@ export const FileOperations = {
        */
       atClose: z.boolean().default(false),
     }),
-    output: z.object({ handle: Handle, entry: FileEntry }),
+    output: z.object({
+      handle: Handle,
+      entry: FileEntry,
+      /** There was nothing under the name before. */
+      isNew: z.boolean().optional(),
+    }),
   },
   usage: {
     input: z.object({}),
@@ -148,7 +156,10 @@ export const FileOperations = {
   },
   'find-upload': { input: z.object({ uploadId: Uuid }), output: PartialUpload },
   'list-uploads': { input: z.object({}), output: z.object({ uploads: z.array(PartialUpload) }) },
-  /** Once all of it has come: checks it and puts it in its place in one step. */
+  /**
+   * Once all of it has come: checks it and puts it in its place in one step. A checksum goes on when its caller has gone, so
+   * that who asks again comes to the end of the largest file.
+   */
   'finish-upload': {
     input: z.object({ uploadId: Uuid, sha256: Sha256.optional() }),
     output: FileEntry,

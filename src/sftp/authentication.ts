@@ -10,9 +10,9 @@ import type { ServerAccess } from '../modules/servers/access.js';
 import { networkOf } from './admission.js';
 import { type Caller, createCaller } from './caller.js';
 import { expiryOf } from './expiry.js';
-import type { FailedTries } from './failed-tries.js';
 import { isSignatureRight, loadKeyHolder, noteKeyUse } from './key-holder.js';
 import type { LoginAudit } from './login-audit.js';
+import type { LoginThrottle } from './login-throttle.js';
 
 /** As many as OpenSSH's server has. Keys that a client offers and nobody has count, too. */
 const TRIES_MAX = 6;
@@ -41,7 +41,7 @@ export interface AuthenticationOptions {
   auth: Auth;
   access: ServerAccess;
   pool: Pool;
-  tries: FailedTries;
+  throttle: LoginThrottle;
   audit: LoginAudit;
   log: Log;
 }
@@ -70,7 +70,7 @@ export function createAuthenticator(
   options: AuthenticationOptions,
   { origin, onSignedIn, onRefused, onTooMany }: AuthenticatorEvents,
 ): Authenticator {
-  const { auth, access, pool, tries, audit, log } = options;
+  const { auth, access, pool, throttle, audit, log } = options;
   const network = networkOf(origin.ipAddress);
   let failures = 0;
   let requests = 0;
@@ -110,7 +110,7 @@ export function createAuthenticator(
     if (actor.credential.kind === 'ssh-key') await noteKeyUse(pool, credentialId(actor));
     await audit.succeeded(actor, serverId);
     onSignedIn(caller);
-    tries.succeed(network);
+    throttle.succeed(network);
   }
 
   function identityOf(context: AuthContext): Identity {
@@ -129,7 +129,7 @@ export function createAuthenticator(
     if (context.method !== 'none') failures += 1;
     if (isProof(context)) {
       await audit.failed(origin, context.username, `${code}: ${message}`);
-      await tries.fail(network);
+      await throttle.fail(network);
       if (TOLD.has(code)) onRefused(message);
     }
   }

@@ -1,7 +1,13 @@
 import { NOTE_MAX_LENGTH } from '../protocol/data-plane.js';
 
 /** What is written down of files: directories and links that are made are `create`. */
-export type ChangeKind = 'upload' | 'create' | 'delete' | 'rename';
+export type ChangeKind =
+  | 'upload'
+  /** It may have come: its node went away, or did not answer, while it was to come to its name. */
+  | 'unconfirmed-upload'
+  | 'create'
+  | 'delete'
+  | 'rename';
 
 /** Changes of one kind, one after the other. */
 export interface Batch {
@@ -42,8 +48,10 @@ export function joined(first: Batch | undefined, second: Batch): Batch {
 /** The line in the server's console: `alice uploaded 3 files (12 MB) by SFTP: /plugins/a.jar, …`. */
 export function describeBatch(username: string, kind: ChangeKind, { count, paths, bytes }: Batch): string {
   const things = count === 1 ? 'file or directory' : 'files and directories';
+  const files = `${count} ${count === 1 ? 'file' : 'files'} (${shownSize(bytes)})`;
   const what = {
-    upload: `uploaded ${count} ${count === 1 ? 'file' : 'files'} (${shownSize(bytes)})`,
+    upload: `uploaded ${files}`,
+    'unconfirmed-upload': `may have uploaded ${files}`,
     create: `made ${count} ${count === 1 ? 'directory or link' : 'directories and links'}`,
     delete: `deleted ${count} ${things}`,
     rename: `renamed ${count} ${things}`,

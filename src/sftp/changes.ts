@@ -67,26 +67,30 @@ export function collectChanges({
     const batches = waiting;
     waiting = new Map();
     waitingCount = 0;
+    const recorded: [ChangeKind, Batch][] = [];
     for (const [kind, batch] of batches) {
       try {
         await recordBatch(kind, batch);
+        recorded.push([kind, batch]);
       } catch (error) {
         log.warn({ serverId: caller.serverId, err: error }, 'changes of files by SFTP could not be recorded');
         const since = waiting.get(kind);
         waiting.set(kind, since ? joined(batch, since) : batch);
-        continue;
       }
-      await tellConsole(kind, batch);
     }
+    // Afterwards: a node that is away is waited for.
+    for (const [kind, batch] of recorded) await tellConsole(kind, batch);
   }
 
   async function recordBatch(kind: ChangeKind, { count, paths, bytes }: Batch): Promise<void> {
+    const isUnconfirmed = kind === 'unconfirmed-upload';
+    const isUpload = isUnconfirmed || kind === 'upload';
     await recordAudit(pool, caller.actor, {
-      action: `sftp.${kind}`,
+      action: isUpload ? 'sftp.upload' : `sftp.${kind}`,
       resourceType: 'server',
       resourceId: caller.serverId,
       serverId: caller.serverId,
-      metadata: { count, paths, ...(kind === 'upload' && { bytes }) },
+      metadata: { count, paths, ...(isUpload && { bytes }), ...(isUnconfirmed && { isConfirmed: false }) },
     });
   }
 

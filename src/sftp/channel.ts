@@ -84,6 +84,7 @@ export function serveChannel(options: ChannelOptions): Channel {
     handles,
     paths,
     changes,
+    flow,
     hasReversedLinks,
     signal: stopping.signal,
     /** Each request is answered once, whatever happens. */

@@ -1,9 +1,10 @@
+import { AppError, type ErrorCode } from '../lib/errors.js';
 import type { Changes } from './changes.js';
 import type { OpenFile } from './handles.js';
 import type { PathOperations } from './path-operations.js';
 
-/** What was written is brought to the disk first. */
-const CLOSE_TIMEOUT_MS = 60_000;
+/** Of a close that was sent, nothing is known after these. Anything else is the node's own word. */
+const UNCERTAIN: ReadonlySet<ErrorCode> = new Set<ErrorCode>(['file.failed', 'node.offline']);
 
 export interface ClosingOptions {
   changes: Changes;
@@ -57,9 +58,16 @@ async function close(
   { changes }: ClosingOptions,
   how: { discard: boolean; isAbandoned: boolean },
 ): Promise<void> {
-  const isKept = isChanged && !(how.discard && comesAtClose);
-  if (isKept && !comesAtClose) changes.add('upload', path, { bytes: writtenBytes });
-  const signal = AbortSignal.timeout(CLOSE_TIMEOUT_MS);
-  const { isDropped } = await client.operate('close', how, { signal });
-  if (isKept && comesAtClose && !isDropped) changes.add('upload', path, { bytes: writtenBytes });
+  const isToCome = isChanged && comesAtClose && !how.discard;
+  const bytes = writtenBytes;
+  if (isChanged && !comesAtClose) changes.add('upload', path, { bytes });
+  const isSent = client.isOpen();
+  try {
+    const { isDropped } = await client.operate('close', how);
+    if (isToCome && !isDropped) changes.add('upload', path, { bytes });
+  } catch (error) {
+    const isRefused = error instanceof AppError && !UNCERTAIN.has(error.code);
+    if (isToCome && isSent && !isRefused) changes.add('unconfirmed-upload', path, { bytes });
+    throw error;
+  }
 }

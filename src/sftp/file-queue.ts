@@ -4,7 +4,7 @@ import type { Flow } from './flow.js';
 import { type Pieces, sliceOf } from './pieces.js';
 import { createReadAhead } from './read-ahead.js';
 
-/** Neighbouring reads, or writes, that wait are one request to the node, of so many bytes at most. */
+/** Adjacent reads, or writes, that wait are merged into one request to the node, of so many bytes at most. */
 const BATCH_MAX_BYTES = 1024 * 1024;
 /** Of one file at once. Writes go one by one, so that they keep their order. */
 const READS_AT_ONCE = 4;

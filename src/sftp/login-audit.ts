@@ -43,7 +43,7 @@ export function createLoginAudit({ pool, log }: { pool: Pool; log: Log }) {
         metadata: { with: actor.credential.kind, ...(leftOut > 0 && { moreBefore: leftOut }) },
       });
     },
-    /** Nobody waits for it. @param username As given: a text of anybody's. */
+    /** Never rejects: who is refused is refused, recorded or not. @param username As given: a text of anybody's. */
     async failed(origin: Origin, username: string, reason: string): Promise<void> {
       const leftOut = due(networkOf(origin.ipAddress));
       if (leftOut === null || !failures.take()) return;

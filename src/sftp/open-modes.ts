@@ -24,7 +24,7 @@ export function readOpening(flags: number, attributes: Partial<Attributes>): Ope
 }
 
 /** Whether nothing but reading is asked for. */
-export function isLook(flags: number): boolean {
+export function isReadOnly(flags: number): boolean {
   return (flags & ~OPEN_MODE.READ) === 0;
 }
 

@@ -10,7 +10,7 @@ const IN_ORDER_BYTES = 64 * 1024;
 const STRETCH_MIN_BYTES = 128 * 1024;
 const STRETCH_MAX_BYTES = 2 * 1024 * 1024;
 const WANTED_SOON_MS = 250;
-/** After this the file may have changed: what was fetched is fetched again. */
+/** After this the file may have changed: what was fetched is fetched again, unless the node is slower than that. */
 const FRESH_MS = 1000;
 
 /** Reads of one open file. While they are in order, what comes next is fetched before it is asked for. */
@@ -58,7 +58,12 @@ export function createReadAhead({
   function dropLater(): void {
     signal.addEventListener('abort', drop);
     if (dropTimer) dropTimer.refresh();
-    else dropTimer = setTimeout(drop, FRESH_MS).unref();
+    else dropTimer = setTimeout(dropUnlessAwaited, FRESH_MS).unref();
+  }
+
+  function dropUnlessAwaited(): void {
+    if (stretches.some((stretch) => stretch.isAwaited())) dropTimer?.refresh();
+    else drop();
   }
 
   function find(offset: number): Stretch | undefined {
@@ -85,7 +90,8 @@ export function createReadAhead({
     if (!stretch) return readPlainly(offset, length);
     const end = stretch.offset + stretch.length;
     const isHalfway = offset + length >= stretch.offset + stretch.length / 2;
-    if (isHalfway && !find(end)) begin(end);
+    const mayGoOn = stretch.covers(end - 1);
+    if (isHalfway && mayGoOn && !find(end)) begin(end);
     const pieces = await stretch.read(offset, length);
     if (pieces === null) return readPlainly(offset, length);
     if (stretch.isUsedUp()) {
@@ -118,7 +124,7 @@ export function createReadAhead({
     async read(offset, length) {
       if (changes !== flow.changes()) drop();
       changes = flow.changes();
-      forget((stretch) => stretch.ageMs() > FRESH_MS);
+      forget((stretch) => stretch.ageMs() > FRESH_MS && !stretch.isAwaited());
       const isInOrder = offset === nextOffset || find(offset) !== undefined;
       inOrderBytes = isInOrder ? inOrderBytes + length : 0;
       nextOffset = offset + length;

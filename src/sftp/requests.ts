@@ -4,15 +4,16 @@ import type { Changes } from './changes.js';
 import type { Reply } from './channel.js';
 import { closeFile, discardFile } from './closing.js';
 import { sendData } from './data-answer.js';
+import type { Flow } from './flow.js';
 import type { Handles } from './handles.js';
-import { isLook } from './open-modes.js';
+import { isReadOnly } from './open-modes.js';
 import { changesOf, type PathOperations, requireSize } from './path-operations.js';
 import { resolvePath } from './paths.js';
+import { createReadWriteLock } from './read-write-lock.js';
 import { endOfFile, unsupported } from './status.js';
-import { createTurnstile } from './turnstile.js';
 
 /** What only looks at files goes side by side, so much at once. */
-const LOOKS_AT_ONCE = 16;
+const READS_AT_ONCE = 16;
 /** Who asks for more in one READ is given less, as the protocol has it. */
 const READ_MAX_BYTES = 255 * 1024;
 const NAME_SHOWN_MAX_LENGTH = 100;
@@ -22,6 +23,7 @@ export interface RequestsOptions {
   handles: Handles;
   paths: PathOperations;
   changes: Changes;
+  flow: Pick<Flow, 'hasChanged'>;
   /** The client names what a new link leads to first. */
   hasReversedLinks: boolean;
   signal: AbortSignal;
@@ -37,11 +39,11 @@ export function attachRequests(options: RequestsOptions): void {
 
 function attachPathRequests(options: RequestsOptions): void {
   const { sftp, paths, answer, handles, signal, hasReversedLinks } = options;
-  const pass = createTurnstile(LOOKS_AT_ONCE);
+  const lock = createReadWriteLock(READS_AT_ONCE);
   const look = (id: number, text: string, work: () => Promise<Reply>) =>
-    answer(id, () => pass(true, work), text.length);
+    answer(id, () => lock.shared(work), text.length);
   const change = (id: number, text: string, work: () => Promise<void>) =>
-    answer(id, () => pass(false, () => work().then(() => undefined)), text.length);
+    answer(id, () => lock.exclusive(() => work().then(() => undefined)), text.length);
 
   sftp.on('OPEN', (id, path, flags, attributes: Partial<Attributes>) => {
     const open = async () => {
@@ -52,7 +54,8 @@ function attachPathRequests(options: RequestsOptions): void {
       return file;
     };
     const work = async () => {
-      const handle = await pass(isLook(flags), () => handles.add(open));
+      const enter = isReadOnly(flags) ? lock.shared : lock.exclusive;
+      const handle = await enter(() => handles.add(open));
       return () => sftp.handle(id, handle);
     };
     answer(id, work, path.length);
@@ -126,7 +129,7 @@ function attachDirectoryRequests({ sftp, paths, answer, handles }: RequestsOptio
 }
 
 function attachFileRequests(options: RequestsOptions): void {
-  const { sftp, paths, answer, handles, signal } = options;
+  const { sftp, paths, answer, handles, flow, signal } = options;
   sftp.on('READ', (id, handle, offset, length) => {
     answer(id, async () => {
       const { queue, canRead } = handles.file(handle);
@@ -179,6 +182,7 @@ function attachFileRequests(options: RequestsOptions): void {
         signal.throwIfAborted();
         // As any change it is seen to its end, whoever hangs up.
         if (Object.keys(wanted).length > 0) await file.client.operate('set-attributes', wanted);
+        flow.hasChanged();
         file.isChanged ||= wanted.sizeBytes !== undefined;
       });
       return undefined;

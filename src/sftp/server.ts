@@ -8,9 +8,9 @@ import { createAuthenticator } from './authentication.js';
 import type { Caller } from './caller.js';
 import { collectChanges } from './changes.js';
 import { type Connection, openConnection } from './connection.js';
-import { createFailedTries } from './failed-tries.js';
 import type { HostKey } from './host-keys.js';
 import { createLoginAudit } from './login-audit.js';
+import { createLoginThrottle } from './login-throttle.js';
 import { SFTP_TIMINGS, type SftpTimings } from './timings.js';
 import { startWatch } from './watch.js';
 
@@ -76,7 +76,7 @@ export async function startSftp({
     access,
     pool,
     log,
-    tries: createFailedTries(),
+    throttle: createLoginThrottle(),
     audit: createLoginAudit({ pool, log }),
   };
 

@@ -23,7 +23,7 @@ const STATUSES = new Map<string, Status>([
   ['server.being_deleted', STATUS_CODE.PERMISSION_DENIED],
 ]);
 
-/** An answer that is not an error of anybody: `END_OF_FILE`, `UNSUPPORTED`. */
+/** The answer to a request as such: it is sent as it is, and nobody has to look at a log for it. */
 export class StatusAnswer extends Error {
   constructor(
     readonly status: Status,

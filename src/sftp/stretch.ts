@@ -10,6 +10,8 @@ export interface Stretch {
   covers(offset: number): boolean;
   /** As soon as it has come: fewer bytes where the stretch ends, none at the end of the file. Null: it was given up. */
   read(offset: number, length: number): Promise<Pieces | null>;
+  /** Somebody waits for what has not come yet. */
+  isAwaited(): boolean;
   /** All of it was read. */
   isUsedUp(): boolean;
   /** Since it was asked for. */
@@ -85,6 +87,7 @@ export function createStretch({
       usedBytes += Math.max(0, Math.min(end, receivedBytes) - start);
       return sliceOf(pieces, start, end - start);
     },
+    isAwaited: () => waiting.length > 0,
     isUsedUp: () => usedBytes >= (isDone ? receivedBytes : length),
     ageMs: () => performance.now() - begunAtMs,
     giveUp() {

@@ -1,8 +1,9 @@
 import type { Pool } from 'pg';
 import type { Bus } from '../events.js';
+import { findLostRights, type HeldRight } from '../lib/held-rights.js';
 import type { Log } from '../lib/log.js';
+import type { Caller } from './caller.js';
 import type { Connection } from './connection.js';
-import { findLostCallers } from './lost-callers.js';
 
 /** Everybody is looked up in full this often, should anything ever be missed. */
 const RECHECK_INTERVAL_MS = 30_000;
@@ -40,11 +41,11 @@ export function startWatch({
       await recheck(() => true);
       return;
     }
-    const places = await findLostCallers(
+    const lost = await findLostRights(
       pool,
-      signedIn.map(({ caller }) => caller),
+      signedIn.map(({ caller }) => heldBy(caller)),
     );
-    await Promise.all(places.map((place) => signedIn[place]?.connection.recheck()));
+    await Promise.all(lost.map(({ place }) => signedIn[place]?.connection.recheck()));
   }
 
   /** A round that takes long leaves out those that would have begun meanwhile. */
@@ -96,4 +97,10 @@ export function startWatch({
       await checking;
     },
   };
+}
+
+/** Who seems to have lost it is looked up in full: some may stay on a suspended server. */
+function heldBy({ userId, credentialId, serverId }: Caller): HeldRight {
+  const held = { userId, credentialId, serverId, permission: 'file.read' } as const;
+  return { ...held, isDespiteSuspension: false, isWithoutSecondFactor: true };
 }

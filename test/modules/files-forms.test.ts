@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, utimesSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { Readable } from 'node:stream';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../helpers/condition.js';
@@ -171,18 +171,6 @@ test('uploads that break off leave nothing', async () => {
   }
 });
 
-test('uploads remove what a panel that was killed has left behind', async () => {
-  const server = await requests.makeServer();
-  for (const name of ['.catalyst-waiting-old', '.catalyst-waiting-new', '.catalyst-other']) {
-    writeFileSync(server.inside(name), 'x');
-  }
-  utimesSync(server.inside('.catalyst-waiting-old'), 1, 1);
-  utimesSync(server.inside('.catalyst-other'), 1, 1);
-  const text = `${partHead('file', 'a')}x\r\n${partHead('path')}/d${FORM_END}`;
-  expect((await uploadForm(server, text)).status).toBe(200);
-  expect(readdirSync(server.directory).sort()).toEqual(['.catalyst-other', '.catalyst-waiting-new', 'd']);
-});
-
 test('uploads stop when the right is taken away before they end', async () => {
   const server = await requests.makeServer();
   const call = startUpload(server, { path: '/' });
@@ -209,4 +197,20 @@ test('uploads of the same file at once leave one of them, as a whole', async () 
   expect(answers.map(({ status }) => status)).toEqual([200, 200, 200]);
   expect(readdirSync(server.directory)).toEqual(['same.bin']);
   expect(contents).toContain(readFileSync(server.inside('same.bin'), 'utf8'));
+});
+
+test('files that wait for their directory are shown to nobody', async () => {
+  const server = await requests.makeServer();
+  const call = startUpload(server, {});
+  call.write(`${partHead('file', 'first')}x\r\n${partHead('file', 'second')}`);
+  const hidden = () => readdirSync(server.directory).filter((name) => name.startsWith('.catalyst-waiting-'));
+  await eventually('the first waits', () => hidden().length > 0);
+  for (const query of ['', '?after=.catalyst-waiting-']) {
+    const { status, body } = await panel.get(`/api/servers/${server.id}/files${query}`, owner.token);
+    expect([status, body.data]).toEqual([200, []]);
+  }
+  call.end(`\r\n${partHead('path')}/d${FORM_END}`);
+  expect((await answerOf(call)).statusCode).toBe(200);
+  expect(readdirSync(server.inside('d')).sort()).toEqual(['first', 'second']);
+  expect(hidden()).toEqual([]);
 });

@@ -152,3 +152,15 @@ test.each([
   expect(answer.status, answer.text).toBe(400);
   expect(readdirSync(server.directory).sort()).toEqual(['directory', 'file']);
 });
+
+test.each([
+  ['/create', 'path', { path: '/' }],
+  ['/rename', 'from', { from: '/', to: '/b' }],
+  ['/rename', 'to', { from: '/directory', to: '/' }],
+  ['/copy', 'to', { from: '/directory', to: '/a/..' }],
+  ['/decompress', 'archivePath', { archivePath: '/' }],
+])('%s says that its `%s` is what is wrong', async (path, name, body) => {
+  const server = await makeServer();
+  const answer = await panel.call('POST', `${server.url}${path}`, body, owner.token);
+  expect(answer).toMatchObject({ status: 400, body: { message: expect.stringContaining(`${name}: `) } });
+});

@@ -12,6 +12,7 @@ import {
   createFileRequests,
   type FileRequests,
   type FileServer,
+  FORM_END,
   FORM_TYPE,
   openIn,
   partHead,
@@ -103,6 +104,7 @@ const LOSSES: [string, number, (found: Case) => Promise<unknown>][] = [
     409,
     ({ server }) => prisma().server.update({ where: { id: server.id }, data: BEING_DELETED }),
   ],
+  ['the server is deleted', 404, ({ server }) => prisma().server.delete({ where: { id: server.id } })],
 ];
 
 /** Ends within 2 s. */
@@ -148,6 +150,20 @@ test.each(LOSSES)('an upload whose client sends no more ends when %s', async (wh
   await lose(found);
   await endsSoon('nothing is left', () => readdirSync(server.directory).length === 0);
   await answered;
+});
+
+test('an upload whose server is deleted before its last byte answers 404, and nothing comes of it', async () => {
+  const { server, token } = await makeCase();
+  const options = { method: 'POST', headers: { 'content-type': FORM_TYPE }, token, query: { path: '/' } };
+  const call = requests.send(server, 'upload', options);
+  call.write(partHead('file', 'half.bin'));
+  call.write('all but the end');
+  await eventually('it has begun on the node', () => openIn(server.directory).length > 0);
+  const answered = refusal(call, 404);
+  await prisma().server.delete({ where: { id: server.id } });
+  call.end(FORM_END);
+  await answered;
+  await eventually('nothing is left', () => readdirSync(server.directory).length === 0);
 });
 
 test('a part of an upload ends, and what came of it stays', async () => {

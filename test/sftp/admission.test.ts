@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
-import { type Guest, hasPlace, isAdmitted, networkOf } from '../../src/sftp/admission.js';
+import { type AdmittedConnection, hasPlace, isAdmitted, networkOf } from '../../src/sftp/admission.js';
 
-const guests = (count: number, network: (index: number) => string, userId?: string): Guest[] =>
+const guests = (count: number, network: (index: number) => string, userId?: string): AdmittedConnection[] =>
   Array.from({ length: count }, (_, index) => ({ network: network(index), userId: () => userId }));
 const spread = (index: number) => `10.0.${index >> 8}.${index & 255}`;
 const here = () => '192.0.2.1';

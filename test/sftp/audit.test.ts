@@ -148,6 +148,21 @@ test('no name makes a line of its own, or another one', async () => {
   });
 });
 
+test('a file that is made, and not written, is recorded; one that is only opened is not', async () => {
+  const { port } = await stage.openDoor({ recordAfterMs: NEVER_MS });
+  const { id, directory, sftp, client } = await enter(port);
+  writeFileSync(path.join(directory, 'old'), 'text', { mode: 0o666 });
+  // As `touch` does it on sshfs.
+  for (const name of ['/made', '/old'])
+    await closeHandle(sftp, await openFile(sftp, name, OPEN_MODE.WRITE | OPEN_MODE.CREAT));
+  client.end();
+  const records = await eventually('it is recorded', async () => {
+    const found = await recordsOf(id);
+    return found.length > 0 && found;
+  });
+  expect(records).toEqual([{ action: 'sftp.upload', metadata: { count: 1, paths: ['/made'], bytes: 0 } }]);
+});
+
 test('files that were only read, or could not be changed, are not recorded', async () => {
   const { port } = await stage.openDoor({ recordAfterMs: NEVER_MS });
   const { id, directory, sftp, client } = await enter(port);

@@ -121,6 +121,16 @@ const ENDINGS: [
       }),
   ],
   ['a second factor is asked for', withToken, ({ user }) => enableTwoFactor(stage.panel, user)],
+  ['a second factor is asked for on another panel', withToken, ({ user }) => enableTwoFactor(other, user)],
+  [
+    'the API key may no longer read files',
+    withApiKey,
+    ({ user }) =>
+      other.context.database.prisma.apiKey.updateMany({
+        where: { userId: user.id },
+        data: { permissions: ['server.read'] },
+      }),
+  ],
 ];
 
 test.each(ENDINGS)('a connection ends when %s', async (_name, credentials, end) => {

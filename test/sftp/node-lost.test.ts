@@ -1,5 +1,6 @@
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
+import { isDeepStrictEqual } from 'node:util';
 import ssh2 from 'ssh2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { loadHostKeys } from '../../src/sftp/host-keys.js';
@@ -30,6 +31,7 @@ let cable: TcpProxy;
 let server: { id: string; directory: string };
 let login: { port: number; username: string; privateText: string };
 let isReachable: () => boolean;
+let recordedUploads: () => Promise<unknown[]>;
 
 beforeAll(async () => {
   const panel = await startPanelWithDoors();
@@ -42,6 +44,11 @@ beforeAll(async () => {
   server = { id: row.id, directory: await node.install(row) };
   const { privateText } = await addKey({ panel }, owner);
   login = { port: sftp.port, username: server.id, privateText };
+  recordedUploads = async () => {
+    const where = { serverId: server.id, action: 'sftp.upload' };
+    const rows = await panel.context.database.prisma.auditLog.findMany({ where, orderBy: { id: 'asc' } });
+    return rows.map(({ metadata }) => metadata);
+  };
   isReachable = () => panel.context.filePlane.isReachable(node.id);
   close = async () => {
     await sftp.close();
@@ -95,6 +102,32 @@ test('a node that goes away in the middle fails the transfers with a sentence, a
   await writeAt(sftp, anew, 0, 'whole');
   await closeHandle(sftp, anew);
   expect(readFileSync(path.join(server.directory, 'old'), 'utf8')).toBe('whole');
+});
+
+test('an upload whose end the node does not confirm is recorded as one that may have come', async () => {
+  const client = await connect(login);
+  const sftp = await openSftp(client);
+  await closeHandle(sftp, await openFile(sftp, '/confirmed', WRITE_ANEW));
+  const closing = await openFile(sftp, '/closing', WRITE_ANEW);
+  const cutOff = await openFile(sftp, '/cut-off', WRITE_ANEW);
+  for (const handle of [closing, cutOff]) await writeAt(sftp, handle, 0, 'half');
+  cable.holdBack();
+  const status = statusOf(closeHandle(sftp, closing));
+  await eventually('it has come', () => existsSync(path.join(server.directory, 'closing')));
+  await lose();
+  expect(await status).toBe(STATUS_CODE.FAILURE);
+  // Of this one the node has heard nothing: it cannot have come.
+  expect(await statusOf(closeHandle(sftp, cutOff))).toBe(STATUS_CODE.FAILURE);
+  client.end();
+  const ofClosing = { count: 1, paths: ['/closing'], bytes: 4, isConfirmed: false };
+  await eventually('it is recorded', async () =>
+    (await recordedUploads()).some((one) => isDeepStrictEqual(one, ofClosing)),
+  );
+  const recorded = await recordedUploads();
+  expect(recorded).toContainEqual({ count: 1, paths: ['/confirmed'], bytes: 0 });
+  expect(JSON.stringify(recorded)).not.toContain('/cut-off');
+  await find();
+  expect(existsSync(path.join(server.directory, 'cut-off'))).toBe(false);
 });
 
 test('while the node is away one can sign in, and is told so', async () => {

@@ -1,11 +1,12 @@
 import { randomBytes } from 'node:crypto';
 import { appendFileSync, writeFileSync } from 'node:fs';
 import path from 'node:path';
-import ssh2, { type SFTPWrapper } from 'ssh2';
+import ssh2, { type Attributes, type SFTPWrapper } from 'ssh2';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { eventually } from '../helpers/condition.js';
 import {
   addKey,
+  ask,
   closeHandle,
   connect,
   openFile,
@@ -96,3 +97,28 @@ test('what others write is read after a second at most, however slowly a client 
   // Nothing old comes after something new.
   expect((await readOn(sftp, handle, offset, MEGABYTE)).includes('a')).toBe(false);
 });
+
+const CUTS = {
+  'by its path': (sftp: SFTPWrapper, size: number) => setSize(sftp, size),
+  'by another handle': async (sftp: SFTPWrapper, size: number) => {
+    const writer = await openFile(sftp, 'file', OPEN_MODE.READ | OPEN_MODE.WRITE);
+    await ask<void>((done) => sftp.fsetstat(writer, { size } as Attributes, done));
+    await closeHandle(sftp, writer);
+  },
+};
+
+async function setSize(sftp: SFTPWrapper, size: number): Promise<void> {
+  await ask<void>((done) => sftp.setstat('file', { size } as Attributes, done));
+}
+
+test.each(Object.entries(CUTS))(
+  'what the same client has cut off %s is not read any more',
+  async (_, cut) => {
+    const { sftp, handle } = await setUp(randomBytes(2 * MEGABYTE));
+    await readOn(sftp, handle, 0, MEGABYTE / 2);
+    // One after the other, so that the last is answered while what comes next is fetched.
+    for (const index of [16, 17, 18, 19]) await readAt(sftp, handle, index * PIECE_BYTES, PIECE_BYTES);
+    await cut(sftp, MEGABYTE / 2);
+    expect(await readAt(sftp, handle, 20 * PIECE_BYTES, PIECE_BYTES)).toHaveLength(0);
+  },
+);

@@ -61,7 +61,7 @@ export function createArchives({
     async decompress(actor, serverId, { archivePath, targetPath }) {
       const target = await targets.toChange(actor, serverId, 'file.write');
       const { server } = target;
-      const path = normaliseChangedPath(archivePath);
+      const path = normaliseChangedPath(archivePath, 'archivePath');
       const to = targetPath === undefined ? parentOf(path) : normalisePath(targetPath);
       return start({
         actor,

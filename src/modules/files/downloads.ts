@@ -4,18 +4,17 @@ import type { Actor } from '../../lib/actor.js';
 import { AppError } from '../../lib/errors.js';
 import type { FileEntry } from '../../protocol/data-plane.js';
 import { normalisePath } from './paths.js';
-import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
+import type { FileTargets } from './targets.js';
 import type { Hold, Watch } from './watch.js';
 
-/** Bytes of a file. */
-export interface FilePart {
+export interface ByteRange {
   offset: number;
   length: number;
 }
 
 export interface DownloadOptions {
   path: string;
-  choose: (entry: FileEntry) => FilePart | null;
+  choose: (entry: FileEntry) => ByteRange | null;
   /** Aborted when nobody waits for the bytes any more. */
   signal: AbortSignal;
 }
@@ -48,9 +47,12 @@ export function createDownloads(options: {
         if (entry.kind !== 'file') throw new AppError('file.not_regular');
         const part = choose(entry);
         if (part === null || part.length === 0) return null;
-        const { entry: opened, body } = await plane
-          .download(server.nodeId, server.uuid, { path, ...part }, { signal })
-          .catch(throwAsUsersSeeIt);
+        const { entry: opened, body } = await plane.download(
+          server.nodeId,
+          server.uuid,
+          { path, ...part },
+          { signal },
+        );
         if (opened.sizeBytes === entry.sizeBytes && opened.modifiedAtMs === entry.modifiedAtMs) {
           return allOf(body, part.length, watch.hold({ actor, server, rights: ['file.read'] }));
         }

@@ -6,7 +6,7 @@ const BYTES_PER_MB = 1024 * 1024;
 type Limited = 'file' | 'part';
 
 /**
- * Passes on so many bytes at most, and their end only after a last question.
+ * Passes on so many bytes at most. `mayEnd` is asked before their end is passed on; what it throws fails the body.
  * @param what That is limited, as in "A file can have …".
  */
 export function limitBody({

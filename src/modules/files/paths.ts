@@ -17,11 +17,14 @@ export function normalisePath(path: string): string {
   return `/${names.join('/')}`;
 }
 
-/** The same for what is to be changed: that is never the server's own directory. */
-export function normaliseChangedPath(path: string): string {
+/**
+ * The same for what is to be changed: that is never the server's own directory.
+ * @param name Of the input that the path is.
+ */
+export function normaliseChangedPath(path: string, name = 'path'): string {
   const normal = normalisePath(path);
   if (normal === ROOT) {
-    throw new AppError('request.invalid', 'path: names the directory of the server itself, which stays.');
+    throw new AppError('request.invalid', `${name}: is the directory of the server itself, which stays.`);
   }
   return normal;
 }

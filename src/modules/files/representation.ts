@@ -1,12 +1,12 @@
 import type { IncomingHttpHeaders } from 'node:http';
 import type { FileEntry } from '../../protocol/data-plane.js';
-import type { FilePart } from './downloads.js';
+import type { ByteRange } from './downloads.js';
 import { modifiedAt } from './views.js';
 
 /** What HTTP answers for a file (RFC 9110, sections 13 and 14). */
 export interface Representation {
   status: 200 | 206 | 304 | 416;
-  part: FilePart;
+  part: ByteRange;
   headers: Record<string, string>;
 }
 
@@ -48,7 +48,10 @@ function isUnchanged(request: IncomingHttpHeaders, { etag, modified }: { etag: s
 }
 
 /** Null: what is not a range of bytes counts as not there. Several at once are refused: no client of files needs them. */
-export function parseRange(header: string | undefined, sizeBytes: number): FilePart | 'unsatisfiable' | null {
+export function parseRange(
+  header: string | undefined,
+  sizeBytes: number,
+): ByteRange | 'unsatisfiable' | null {
   const [, ranges] = /^bytes=(.*)$/i.exec(header ?? '') ?? [];
   if (ranges === undefined) return null;
   if (ranges.includes(',')) return 'unsatisfiable';

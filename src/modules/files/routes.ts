@@ -1,8 +1,9 @@
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { ServerParams, Success } from '../../lib/schemas.js';
 import { downloadRoutes } from './download-routes.js';
+import { formUploadRoutes } from './form-upload-routes.js';
 import { allowSilence } from './hang-up.js';
-import { partRoutes } from './part-routes.js';
+import { resumableUploadRoutes } from './resumable-upload-routes.js';
 import {
   CONTENT_MAX_LENGTH,
   CopyFileBody,
@@ -21,7 +22,6 @@ import {
 } from './schemas.js';
 import type { Files } from './service.js';
 import { taskRoutes } from './task-routes.js';
-import { uploadRoutes } from './upload-routes.js';
 
 const tags = ['Files'];
 /** A character takes up to four bytes, and the rest of the body next to nothing. */
@@ -29,8 +29,8 @@ const CONTENT_BODY_MAX_BYTES = 4 * CONTENT_MAX_LENGTH + 64 * 1024;
 
 export const fileRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
   await app.register(downloadRoutes, { files });
-  await app.register(uploadRoutes, { files });
-  await app.register(partRoutes, { files });
+  await app.register(formUploadRoutes, { files });
+  await app.register(resumableUploadRoutes, { files });
   await app.register(taskRoutes, { files });
 
   app.get(

@@ -3,18 +3,19 @@ import type { Pool } from 'pg';
 import type { Bus } from '../../events.js';
 import type { FilePlane } from '../../gateway/files.js';
 import type { Actor } from '../../lib/actor.js';
-import { AppError, type ErrorCode } from '../../lib/errors.js';
+import { AppError } from '../../lib/errors.js';
 import type { Log } from '../../lib/log.js';
 import { type FileEntry, LIST_MAX } from '../../protocol/data-plane.js';
 import type { ServerAccess } from '../servers/access.js';
 import { type Archives, createArchives } from './archives.js';
 import { createFileAudit } from './audit.js';
+import { type BulkChanges, createBulkChanges } from './bulk-changes.js';
 import { createDownloads, type Downloads } from './downloads.js';
-import { createPartUploads, type PartUploads } from './part-uploads.js';
+import { createFormUploads, type FormUploads } from './form-uploads.js';
 import { normaliseChangedPath, normalisePath } from './paths.js';
 import { createPulls, type Pulls } from './pulls.js';
+import { createResumableUploads, type ResumableUploads } from './resumable-uploads.js';
 import type {
-  CopyFileBody,
   CreateFileBody,
   DirectoryQuery,
   FileView,
@@ -24,11 +25,10 @@ import type {
   SearchQuery,
   WriteFileBody,
 } from './schemas.js';
-import { createFileTargets, type FileTarget, throwAsUsersSeeIt } from './targets.js';
+import { createFileTargets, type FileTarget } from './targets.js';
 import { createTasks, type Tasks } from './tasks.js';
-import { createUploads, type Uploads } from './uploads.js';
 import { fileView } from './views.js';
-import { createWatch, whileHeld } from './watch.js';
+import { createWatch } from './watch.js';
 
 export interface FilesOptions {
   pool: Pool;
@@ -43,7 +43,14 @@ export interface FilesOptions {
 }
 
 /** The files of a server on whatever node it is. Paths are relative to its directory. */
-export interface Files extends Uploads, PartUploads, Downloads, Archives, Pulls, Omit<Tasks, 'start'> {
+export interface Files
+  extends FormUploads,
+    ResumableUploads,
+    Downloads,
+    Archives,
+    Pulls,
+    BulkChanges,
+    Omit<Tasks, 'start'> {
   /** Sorted by name; `next` is there when these are not all. */
   list(actor: Actor, serverId: string, query: DirectoryQuery): Promise<{ data: FileView[]; next?: string }>;
   stat(actor: Actor, serverId: string, path: string): Promise<FileView>;
@@ -58,11 +65,8 @@ export interface Files extends Uploads, PartUploads, Downloads, Archives, Pulls,
   /** Puts the content in the place of what is in the file, in one step. */
   write(actor: Actor, serverId: string, body: WriteFileBody): Promise<FileView>;
   rename(actor: Actor, serverId: string, body: RenameFileBody): Promise<void>;
-  copy(actor: Actor, serverId: string, body: CopyFileBody): Promise<{ bytes: number }>;
   setPermissions(actor: Actor, serverId: string, body: PermissionsBody): Promise<FileView>;
-  /** Directories with everything in them. */
-  remove(actor: Actor, serverId: string, path: string): Promise<void>;
-  /** Cancels what takes long, and waits for what is being looked up. */
+  /** Cancels all tasks, and waits for a check of rights that is under way. */
   close(): Promise<void>;
 }
 
@@ -79,7 +83,7 @@ export function createFiles(options: FilesOptions): Files {
     await target.makeParents(file.path);
     const request = { path: file.path, replace: file.replace, sizeBytes: bytes.length };
     const body = Readable.from(bytes.length > 0 ? [bytes] : [], { objectMode: false });
-    return plane.upload(server.nodeId, server.uuid, request, body).catch(throwAsUsersSeeIt);
+    return plane.upload(server.nodeId, server.uuid, request, body);
   }
 
   async function makeDirectory(target: FileTarget, path: string): Promise<FileEntry> {
@@ -88,11 +92,12 @@ export function createFiles(options: FilesOptions): Files {
   }
 
   return {
-    ...createUploads({ targets, plane, watch, record, uploadMaxBytes }),
-    ...createPartUploads({ targets, plane, watch, record, partMaxBytes: uploadMaxBytes }),
+    ...createFormUploads({ targets, plane, watch, record, uploadMaxBytes }),
+    ...createResumableUploads({ targets, plane, watch, record, partMaxBytes: uploadMaxBytes }),
     ...createDownloads({ targets, plane, watch }),
     ...createArchives({ targets, start, record }),
     ...createPulls({ targets, start, record, pullMaxBytes }),
+    ...createBulkChanges({ targets, watch, record }),
     ...tasks,
 
     async list(actor, serverId, { path, after }) {
@@ -135,25 +140,10 @@ export function createFiles(options: FilesOptions): Files {
 
     async rename(actor, serverId, { from: givenFrom, to: givenTo, replace }) {
       const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
-      const from = normaliseChangedPath(givenFrom);
-      const to = normaliseChangedPath(givenTo);
+      const from = normaliseChangedPath(givenFrom, 'from');
+      const to = normaliseChangedPath(givenTo, 'to');
       await operate('rename', { from, to, replace });
       await record(actor, server, 'file.rename', { from, to });
-    },
-
-    async copy(actor, serverId, { from: givenFrom, to: givenTo }) {
-      await targets.toRead(actor, serverId);
-      const { server, operate } = await targets.toChange(actor, serverId, 'file.write');
-      const from = normaliseChangedPath(givenFrom);
-      const to = normaliseChangedPath(givenTo);
-      const hold = watch.hold({ actor, server, rights: ['file.read', 'file.write'] });
-      const copy = () => whileHeld(hold, (options) => operate('copy', { from, to }, options));
-      const { bytes } = await copy().catch(async (error: unknown) => {
-        if (mayBeHalfDone(error)) await record(actor, server, 'file.copy', { from, to, isComplete: false });
-        throw error;
-      });
-      await record(actor, server, 'file.copy', { from, to, sizeBytes: bytes });
-      return { bytes };
     },
 
     async setPermissions(actor, serverId, { path: given, mode }) {
@@ -164,41 +154,11 @@ export function createFiles(options: FilesOptions): Files {
       return fileView(entry);
     },
 
-    async remove(actor, serverId, given) {
-      const { server, operate } = await targets.toChange(actor, serverId, 'file.delete');
-      const path = normaliseChangedPath(given);
-      const hold = watch.hold({ actor, server, rights: ['file.delete'] });
-      const removal = () =>
-        whileHeld(hold, (options) => operate('remove', { path, recursive: true }, options));
-      await removal().catch(async (error: unknown) => {
-        if (mayBeHalfDone(error)) await record(actor, server, 'file.delete', { path, isComplete: false });
-        throw error;
-      });
-      await record(actor, server, 'file.delete', { path });
-    },
-
     async close() {
       tasks.stopTasks();
       await watch.close();
     },
   };
-}
-
-/** What the node refuses before it begins. */
-const NOT_BEGUN: ReadonlySet<ErrorCode> = new Set<ErrorCode>([
-  'file.not_found',
-  'file.exists',
-  'file.not_directory',
-  'file.is_directory',
-  'file.outside',
-  'file.name_invalid',
-  'server.not_installed',
-  'node.files_unavailable',
-]);
-
-/** Of what goes through a directory, the part that was done before an error stays: it must not go unrecorded. */
-function mayBeHalfDone(error: unknown): boolean {
-  return !(error instanceof AppError && NOT_BEGUN.has(error.code));
 }
 
 /** To who creates a file it is all one what is in its way. */

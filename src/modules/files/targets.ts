@@ -47,11 +47,11 @@ export function createFileTargets({ access, plane }: FileTargetsOptions): FileTa
     const server = await access.authorise(actor, serverId, permission);
     const { nodeId, uuid } = server;
     const operate: FileTarget['operate'] = (name, input, options) =>
-      plane.operate(nodeId, uuid, name, input, options).catch(throwAsUsersSeeIt);
+      plane.operate(nodeId, uuid, name, input, options);
     return {
       server,
       operate,
-      work: (name, input, options) => plane.work(nodeId, uuid, name, input, options).catch(throwAsUsersSeeIt),
+      work: (name, input, options) => plane.work(nodeId, uuid, name, input, options),
       async makeParents(path) {
         const parent = parentOf(path);
         if (parent !== ROOT) await operate('make-directory', { path: parent, parents: true });
@@ -76,14 +76,4 @@ function requireUnoccupied({ status }: AccessibleServer): void {
     'server.busy',
     `The server is being ${doing}. Its files can be changed again when that is done.`,
   );
-}
-
-/** Whoever got here sees the server: what the node does not have is its directory. */
-export function throwAsUsersSeeIt(error: unknown): never {
-  if (error instanceof AppError && error.code === 'server.not_found') {
-    throw new AppError('server.not_installed', 'The server has no files yet: install it first.', {
-      cause: error,
-    });
-  }
-  throw error;
 }

@@ -113,7 +113,7 @@ export const taskRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
       schema: {
         tags,
         summary: 'See how a task is going',
-        description: `${KEPT} Whoever subscribes to \`file_task\` over the WebSocket is told of each change.`,
+        description: `${KEPT} Whoever has subscribed to the server over the WebSocket is told of changes: \`file_task\`.`,
         params: TaskParams,
         response: { 200: TaskResponse },
       },

@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises';
 
-/** From the so-manieth failure on, each answer takes longer. */
+/** So many failures are answered at once; after each further one the answer takes longer. */
 const FREE_FAILURES = 3;
 const FIRST_DELAY_MS = 250;
 const LONGEST_DELAY_MS = 4000;
@@ -9,7 +9,7 @@ const FORGET_AFTER_MS = 15 * 60_000;
 const ADDRESSES_MAX = 10_000;
 
 /** Guessing gets slow, address by address. What can be guessed here is long; this keeps the noise down. */
-export function createFailedTries() {
+export function createLoginThrottle() {
   const failures = new Map<string, { count: number; lastAtMs: number }>();
 
   function recent(address: string): number {
@@ -40,4 +40,4 @@ export function createFailedTries() {
   };
 }
 
-export type FailedTries = ReturnType<typeof createFailedTries>;
+export type LoginThrottle = ReturnType<typeof createLoginThrottle>;

@@ -6,10 +6,10 @@ import { AppError } from '../../lib/errors.js';
 import type { PartialUpload } from '../../protocol/data-plane.js';
 import type { RecordFileChange } from './audit.js';
 import { limitBody, tooLarge } from './limited-body.js';
-import type { BeginUploadBody, FinishUploadBody, PartialUploadView } from './part-schemas.js';
 import { normaliseChangedPath } from './paths.js';
+import type { BeginUploadBody, FinishUploadBody, ResumableUploadView } from './resumable-upload-schemas.js';
 import type { FileView } from './schemas.js';
-import { type FileTargets, throwAsUsersSeeIt } from './targets.js';
+import type { FileTargets } from './targets.js';
 import { fileView } from './views.js';
 import { type Watch, whileHeld } from './watch.js';
 
@@ -17,10 +17,10 @@ import { type Watch, whileHeld } from './watch.js';
  * Files that come in parts, over as many connections as it takes. The node keeps what has come, so panels may come and
  * go; who may write the files of a server may go on with any upload there.
  */
-export interface PartUploads {
-  beginPartial(actor: Actor, serverId: string, body: BeginUploadBody): Promise<PartialUploadView>;
-  listPartial(actor: Actor, serverId: string): Promise<PartialUploadView[]>;
-  findPartial(actor: Actor, serverId: string, uploadId: string): Promise<PartialUploadView>;
+export interface ResumableUploads {
+  beginResumableUpload(actor: Actor, serverId: string, body: BeginUploadBody): Promise<ResumableUploadView>;
+  listResumableUploads(actor: Actor, serverId: string): Promise<ResumableUploadView[]>;
+  findResumableUpload(actor: Actor, serverId: string, uploadId: string): Promise<ResumableUploadView>;
   /**
    * What came before `body` failed stays.
    * @param part `sizeBytes` is what the client says that it sends, if it does.
@@ -29,13 +29,18 @@ export interface PartUploads {
     actor: Actor,
     serverId: string,
     part: { uploadId: string; offset: number; sizeBytes: number | undefined; body: Readable },
-  ): Promise<PartialUploadView>;
+  ): Promise<ResumableUploadView>;
   /** Once everything has come: the file is in its place then. */
-  finishPartial(actor: Actor, serverId: string, uploadId: string, body: FinishUploadBody): Promise<FileView>;
-  cancelPartial(actor: Actor, serverId: string, uploadId: string): Promise<void>;
+  finishResumableUpload(
+    actor: Actor,
+    serverId: string,
+    uploadId: string,
+    body: FinishUploadBody,
+  ): Promise<FileView>;
+  cancelResumableUpload(actor: Actor, serverId: string, uploadId: string): Promise<void>;
 }
 
-export interface PartUploadsOptions {
+export interface ResumableUploadsOptions {
   targets: FileTargets;
   plane: FilePlane;
   watch: Watch;
@@ -44,12 +49,12 @@ export interface PartUploadsOptions {
   partMaxBytes: number;
 }
 
-export function createPartUploads(options: PartUploadsOptions): PartUploads {
+export function createResumableUploads(options: ResumableUploadsOptions): ResumableUploads {
   const { targets, plane, watch, record, partMaxBytes } = options;
   const toWrite = (actor: Actor, serverId: string) => targets.toChange(actor, serverId, 'file.write');
 
   return {
-    async beginPartial(actor, serverId, { path: given, sizeBytes, replace }) {
+    async beginResumableUpload(actor, serverId, { path: given, sizeBytes, replace }) {
       const { server, operate } = await toWrite(actor, serverId);
       const path = normaliseChangedPath(given);
       const upload = await operate('begin-upload', { path, sizeBytes, replace });
@@ -57,13 +62,13 @@ export function createPartUploads(options: PartUploadsOptions): PartUploads {
       return uploadView(upload);
     },
 
-    async listPartial(actor, serverId) {
+    async listResumableUploads(actor, serverId) {
       const { operate } = await toWrite(actor, serverId);
       const { uploads } = await operate('list-uploads', {});
       return uploads.map(uploadView);
     },
 
-    async findPartial(actor, serverId, id) {
+    async findResumableUpload(actor, serverId, id) {
       const { operate } = await toWrite(actor, serverId);
       return uploadView(await operate('find-upload', { uploadId: requireId(id) }));
     },
@@ -79,14 +84,12 @@ export function createPartUploads(options: PartUploadsOptions): PartUploads {
       try {
         const part = { uploadId, offset };
         return uploadView(await plane.uploadPart(server.nodeId, server.uuid, part, limited, { signal }));
-      } catch (error) {
-        return throwAsUsersSeeIt(error);
       } finally {
         hold.release();
       }
     },
 
-    async finishPartial(actor, serverId, id, body) {
+    async finishResumableUpload(actor, serverId, id, body) {
       const { server, operate } = await toWrite(actor, serverId);
       const uploadId = requireId(id);
       const { path } = await operate('find-upload', { uploadId });
@@ -98,7 +101,7 @@ export function createPartUploads(options: PartUploadsOptions): PartUploads {
       return fileView(entry);
     },
 
-    async cancelPartial(actor, serverId, id) {
+    async cancelResumableUpload(actor, serverId, id) {
       const { server, operate } = await toWrite(actor, serverId);
       const uploadId = requireId(id);
       const { path } = await operate('find-upload', { uploadId });
@@ -132,6 +135,6 @@ function requireId(id: string): string {
   throw new AppError('upload.not_found');
 }
 
-function uploadView({ expiresAtMs, path, ...upload }: PartialUpload): PartialUploadView {
+function uploadView({ expiresAtMs, path, ...upload }: PartialUpload): ResumableUploadView {
   return { ...upload, path, expiresAt: new Date(Math.trunc(expiresAtMs)).toISOString() };
 }

@@ -2,24 +2,24 @@ import type { FastifyReply } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../lib/errors.js';
 import { ServerParams, Success } from '../../lib/schemas.js';
-import { answerUnread } from './discard-body.js';
+import { answerUnread } from './answer-unread.js';
 import { allowSilence } from './hang-up.js';
 import {
   BeginUploadBody,
   FinishUploadBody,
-  PartialUploadResponse,
-  PartialUploadsResponse,
-  type PartialUploadView,
   PartQuery,
+  ResumableUploadResponse,
+  ResumableUploadsResponse,
+  type ResumableUploadView,
   UploadParams,
-} from './part-schemas.js';
+} from './resumable-upload-schemas.js';
 import { Bytes, FileResponse } from './schemas.js';
 import type { Files } from './service.js';
 
 const tags = ['Files'];
 const OCTETS = 'application/octet-stream';
 
-export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
+export const resumableUploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
   // The bytes are read where they are needed.
   app.addContentTypeParser(OCTETS, (_request, _payload, done) => done(null, undefined));
 
@@ -34,11 +34,11 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
           'Then send the parts, each at the `receivedBytes` of the answer before, and finish. The node keeps what has come: after a break, also of the panel, ask where the upload is and go on from there.',
         params: ServerParams,
         body: BeginUploadBody,
-        response: { 201: PartialUploadResponse },
+        response: { 201: ResumableUploadResponse },
       },
     },
     async ({ actor, params, body }, reply) => {
-      const upload = await files.beginPartial(actor, params.serverId, body);
+      const upload = await files.beginResumableUpload(actor, params.serverId, body);
       reply.code(201);
       return answer(reply, upload);
     },
@@ -52,12 +52,12 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
         tags,
         summary: 'List the uploads that have not been finished',
         params: ServerParams,
-        response: { 200: PartialUploadsResponse },
+        response: { 200: ResumableUploadsResponse },
       },
     },
     async ({ actor, params }) => ({
       success: true as const,
-      data: await files.listPartial(actor, params.serverId),
+      data: await files.listResumableUploads(actor, params.serverId),
     }),
   );
 
@@ -70,11 +70,11 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
         summary: 'Ask how much of an upload has come',
         description: 'Also with HEAD: the header `upload-offset` says it.',
         params: UploadParams,
-        response: { 200: PartialUploadResponse },
+        response: { 200: ResumableUploadResponse },
       },
     },
     async ({ actor, params }, reply) =>
-      answer(reply, await files.findPartial(actor, params.serverId, params.uploadId)),
+      answer(reply, await files.findResumableUpload(actor, params.serverId, params.uploadId)),
   );
 
   app.patch(
@@ -89,7 +89,7 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
         params: UploadParams,
         querystring: PartQuery,
         body: Bytes,
-        response: { 200: PartialUploadResponse },
+        response: { 200: ResumableUploadResponse },
       },
     },
     async (request, reply) => {
@@ -125,7 +125,7 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
     },
     async ({ actor, params, body }, reply) => {
       allowSilence(reply);
-      const data = await files.finishPartial(actor, params.serverId, params.uploadId, body);
+      const data = await files.finishResumableUpload(actor, params.serverId, params.uploadId, body);
       return { success: true as const, data };
     },
   );
@@ -143,13 +143,13 @@ export const partRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, {
       },
     },
     async ({ actor, params }) => {
-      await files.cancelPartial(actor, params.serverId, params.uploadId);
+      await files.cancelResumableUpload(actor, params.serverId, params.uploadId);
       return { success: true as const };
     },
   );
 };
 
-function answer(reply: FastifyReply, upload: PartialUploadView) {
+function answer(reply: FastifyReply, upload: ResumableUploadView) {
   reply.header('upload-offset', upload.receivedBytes);
   return { success: true as const, data: upload };
 }

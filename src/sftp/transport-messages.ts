@@ -25,16 +25,16 @@ interface Protocol {
 }
 
 /** Ends the connection; most clients show the reason. */
-export function sayGoodbye(ssh: SshConnection, reason: string, log: Log): void {
+export function sendDisconnect(ssh: SshConnection, reason: string, log: Log): void {
   const code = Buffer.alloc(LENGTH_BYTES);
   code.writeUInt32BE(DISCONNECT_BY_APPLICATION);
-  const isSaid = send(ssh, Buffer.concat([Buffer.from([DISCONNECT]), code, textOf(reason), textOf('')]), log);
-  if (isSaid) socketOf(ssh)?.end();
+  const isSent = send(ssh, Buffer.concat([Buffer.from([DISCONNECT]), code, textOf(reason), textOf('')]), log);
+  if (isSent) socketOf(ssh)?.end();
   else ssh.end();
 }
 
 /** Text for who is signing in; most clients show it. */
-export function sayBeforeLogin(ssh: SshConnection, text: string, log: Log): void {
+export function sendBanner(ssh: SshConnection, text: string, log: Log): void {
   send(ssh, Buffer.concat([Buffer.from([USERAUTH_BANNER]), textOf(`${text}\r\n`), textOf('')]), log);
 }
 

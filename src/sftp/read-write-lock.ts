@@ -1,5 +1,11 @@
-/** Runs work in the order it comes: shared work side by side, so much at most, and exclusive work alone. */
-export function createTurnstile(sharedMax: number) {
+/** In the order it comes, shared work goes side by side, and exclusive work alone. */
+export interface ReadWriteLock {
+  shared<Result>(work: () => Promise<Result>): Promise<Result>;
+  exclusive<Result>(work: () => Promise<Result>): Promise<Result>;
+}
+
+/** @param sharedMax So much at once. */
+export function createReadWriteLock(sharedMax: number): ReadWriteLock {
   const waiting: { isShared: boolean; start: () => void }[] = [];
   let running = 0;
   let isExclusive = false;
@@ -15,7 +21,7 @@ export function createTurnstile(sharedMax: number) {
     }
   }
 
-  return async function pass<Result>(isShared: boolean, work: () => Promise<Result>): Promise<Result> {
+  async function run<Result>(isShared: boolean, work: () => Promise<Result>): Promise<Result> {
     await new Promise<void>((start) => {
       waiting.push({ isShared, start });
       pump();
@@ -26,5 +32,7 @@ export function createTurnstile(sharedMax: number) {
       running -= 1;
       pump();
     }
-  };
+  }
+
+  return { shared: (work) => run(true, work), exclusive: (work) => run(false, work) };
 }

@@ -3,10 +3,10 @@ import type { FastifyRequest } from 'fastify';
 import type { FastifyPluginAsyncZod } from 'fastify-type-provider-zod';
 import { AppError } from '../../lib/errors.js';
 import { ServerParams } from '../../lib/schemas.js';
-import { answerUnread } from './discard-body.js';
+import { answerUnread } from './answer-unread.js';
+import type { FormUpload } from './form-uploads.js';
 import { MessageResponse, PATH_MAX_LENGTH, Path, UploadForm, UploadQuery } from './schemas.js';
 import type { Files } from './service.js';
-import type { Upload } from './uploads.js';
 
 /** Of one form. */
 const FILES_MAX = 100;
@@ -18,7 +18,7 @@ const HEADERS_MAX = 20;
 /** What browsers write for the three characters that would end a name in a form. */
 const ESCAPES: Readonly<Record<string, string>> = { '%22': '"', '%0D': '\r', '%0A': '\n' };
 
-export const uploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
+export const formUploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app, { files }) => {
   await app.register(multipart, {
     // The service counts: it knows the limit, and how to say so.
     throwFileSizeLimit: false,
@@ -48,9 +48,9 @@ export const uploadRoutes: FastifyPluginAsyncZod<{ files: Files }> = async (app,
     },
     async (request, reply) => {
       const { actor, params, query } = request;
-      let upload: Upload | undefined;
+      let upload: FormUpload | undefined;
       try {
-        upload = await files.beginUpload(actor, params.serverId, query.path ?? null);
+        upload = await files.beginFormUpload(actor, params.serverId, query.path ?? null);
         // Of a client that was gone before, the form is never heard of again.
         if (request.raw.destroyed) throw cutOff();
         const count = await unlessLost(upload.lost, readForm(request, upload));
@@ -82,7 +82,7 @@ async function unlessLost<Value>(lost: AbortSignal, value: Promise<Value>): Prom
 }
 
 /** Hands the files of the form on as they come, and answers how many there were. */
-async function readForm(request: FastifyRequest, upload: Upload): Promise<number> {
+async function readForm(request: FastifyRequest, upload: FormUpload): Promise<number> {
   if (!request.isMultipart()) {
     throw new AppError('request.unsupported_media_type', 'Send the files as multipart/form-data.');
   }
@@ -116,7 +116,7 @@ function cutOff(cause?: unknown): AppError {
   return new AppError('request.invalid', 'This is not a complete multipart/form-data form.', { cause });
 }
 
-async function addFile(part: Extract<Multipart, { type: 'file' }>, upload: Upload): Promise<void> {
+async function addFile(part: Extract<Multipart, { type: 'file' }>, upload: FormUpload): Promise<void> {
   try {
     await upload.add(decodeName(part.filename), part.file);
   } catch (error) {

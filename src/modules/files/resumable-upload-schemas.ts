@@ -42,7 +42,7 @@ export const PartQuery = z.object({
     .meta({ type: 'integer', minimum: 0, pattern: undefined }),
 });
 
-export const PartialUploadView = z.object({
+export const ResumableUploadView = z.object({
   uploadId: z.string(),
   path: z.string(),
   sizeBytes: z.number(),
@@ -51,7 +51,7 @@ export const PartialUploadView = z.object({
   /** It is forgotten then unless something comes. */
   expiresAt: z.iso.datetime(),
 });
-export type PartialUploadView = z.output<typeof PartialUploadView>;
+export type ResumableUploadView = z.output<typeof ResumableUploadView>;
 
-export const PartialUploadResponse = success(PartialUploadView);
-export const PartialUploadsResponse = success(z.array(PartialUploadView));
+export const ResumableUploadResponse = success(ResumableUploadView);
+export const ResumableUploadsResponse = success(z.array(ResumableUploadView));
