@@ -104,6 +104,7 @@ async function buildAgent(options: AgentOptions & { dataDir: string; unlock(): v
       const limitBytes = server.diskMb > 0 ? server.diskMb * MEGABYTE : null;
       return { directory: directories.pathOf(uuid), limitBytes };
     },
+    serverUuids: () => registry.all().map(({ uuid }) => uuid),
     owner: uid === null ? null : { uid, gid: gid ?? uid },
     stateDirectory: join(dataDir, 'files'),
     announce: (uuid, text) => registry.findByUuid(uuid)?.console.announce(text),

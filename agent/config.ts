@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { areNetworks } from './files/pulling/addresses.js';
+import { areNetworks } from './files/pulling/ip-addresses.js';
 
 const AgentEnvironment = z.object({
   PANEL_URL: z.url({

@@ -1,3 +1,4 @@
+import { setFlagsFromString } from 'node:v8';
 import { startAgent } from './agent.js';
 import { loadAgentConfig } from './config.js';
 import { createLog } from './log.js';
@@ -10,6 +11,8 @@ const CONFIGURE_HEAP_MB = 512;
 /** Run the agent until a signal ends it. A second signal ends it at once. */
 export async function runAgent(): Promise<void> {
   try {
+    // V8 counts the bytes of files that pass through as if they stayed, and would look for garbage all the time.
+    setFlagsFromString('--heap-growing-percent=150');
     const config = loadAgentConfig(process.env);
     const log = createLog(config.logLevel);
     const program = process.argv[1] ?? '';

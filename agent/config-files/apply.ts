@@ -1,11 +1,11 @@
 import { z } from 'zod';
 import { ConfigFile } from '../../src/protocol/server-specification.js';
 import { canWalkByDescriptor } from '../files/descriptors.js';
-import { createSandbox, type Sandbox, SandboxError } from '../files/sandbox.js';
 import { applyToLines } from './file-lines.js';
 import { applyToIni } from './ini.js';
 import { applyToJson } from './json.js';
 import { applyToProperties } from './properties.js';
+import { createSandbox, type Sandbox, SandboxError } from './sandbox.js';
 import { decodeText } from './text.js';
 import { ConfigError, type ConfigValues } from './values.js';
 import { applyToXml } from './xml.js';

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { chmod, type FileHandle, utimes } from 'node:fs/promises';
-import { pathOf } from './descriptors.js';
+import { type PathHandle, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
+import type { Owner } from './owner.js';
 import type { Account } from './quota.js';
 import { checkRegular, heldBytes, openRegular } from './regular.js';
-import type { Owner } from './sandbox.js';
 
 export interface Attributes {
   mode?: number | undefined;
@@ -14,7 +14,7 @@ export interface Attributes {
 
 /** Of a file or directory that is open as a place. The time comes last: the others would change it. */
 export async function setAttributes(
-  place: FileHandle,
+  place: PathHandle,
   { mode, modifiedAtMs, sizeBytes }: Attributes,
   { owner, account }: { owner: Owner | null; account: Account },
 ): Promise<void> {
@@ -33,7 +33,7 @@ export async function setAttributes(
 
 /** Of what is open, as a place or otherwise. */
 export async function chmodAndTouch(
-  thing: FileHandle,
+  thing: PathHandle,
   { mode, modifiedAtMs }: Omit<Attributes, 'sizeBytes'>,
 ): Promise<void> {
   if (mode !== undefined) await chmod(pathOf(thing), mode & 0o777);

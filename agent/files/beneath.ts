@@ -1,8 +1,7 @@
 import { closeSync, constants } from 'node:fs';
-import { type FileHandle, open } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { loadNativeLibrary } from '../native.js';
-import { canWalkByDescriptor, O_PATH } from './descriptors.js';
+import { canWalkByDescriptor, O_PATH, type PathHandle, toPathHandle } from './descriptors.js';
 
 /** What is to be opened: a directory, a thing, or a thing that may be a link itself. Links before the end are followed. */
 export type Wanted = 'directory' | 'thing' | 'thing or link';
@@ -13,7 +12,7 @@ export interface Beneath {
    * Opened as a place only. Null: it is for the walk to look, and to say what is wrong. That is also the answer when
    * something on the way is not in the kernel's memory, so that a call never waits for a disk.
    */
-  open(root: string, names: string[], wanted: Wanted): Promise<FileHandle | null>;
+  open(root: string, names: string[], wanted: Wanted): PathHandle | null;
 }
 
 /** The same on every architecture that is taken here. */
@@ -65,25 +64,14 @@ async function loadOpenat2(): Promise<Openat2> {
 
 function createBeneath(openat2: Openat2): Beneath {
   return {
-    async open(root, names, wanted) {
+    open(root, names, wanted) {
       const directory = openat2(AT_FDCWD, encode(root), HOW_OF_ROOT);
       if (directory < 0) return null;
       const descriptor = openat2(directory, encode(names.join('/') || '.'), HOW_OF[wanted]);
       closeSync(directory);
-      if (descriptor < 0) return null;
-      try {
-        // The very thing, in the form that everybody else here works with.
-        return await adopt(descriptor, wanted);
-      } finally {
-        closeSync(descriptor);
-      }
+      return descriptor < 0 ? null : toPathHandle(descriptor);
     },
   };
-}
-
-function adopt(descriptor: number, wanted: Wanted): Promise<FileHandle> {
-  const flags = wanted === 'directory' ? O_PATH | constants.O_DIRECTORY : O_PATH;
-  return open(`/proc/self/fd/${descriptor}`, flags);
 }
 
 /** The kernel's `struct open_how`. */

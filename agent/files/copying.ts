@@ -1,17 +1,17 @@
 import { constants } from 'node:fs';
 import { type FileHandle, readlink } from 'node:fs/promises';
-import { entryOf, openPlace } from './descriptors.js';
+import { entryOf, openPlace, type PathHandle } from './descriptors.js';
 import { FileError } from './errors.js';
 import { createLink } from './links.js';
 import { makeDirectory } from './making.js';
+import type { Owner } from './owner.js';
 import { DEPTH_MAX } from './paths.js';
 import type { PendingFiles } from './pending.js';
+import { writeFully } from './portions.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { openRegular } from './regular.js';
-import type { Owner } from './sandbox.js';
 import { lookAt, type Shown, shownIn } from './shown.js';
 import { createTemporary } from './temporary.js';
-import { writeFully } from './writing.js';
 
 const ENTRIES_MAX = 200_000;
 const CHUNK_BYTES = 512 * 1024;
@@ -27,7 +27,7 @@ export interface Copying {
 }
 
 interface Target {
-  parent: FileHandle;
+  parent: PathHandle;
   name: string | Buffer;
 }
 
@@ -45,7 +45,7 @@ interface Progress extends Copying {
  * @returns How many bytes the files had.
  */
 export async function copyEntry(
-  source: FileHandle,
+  source: PathHandle,
   target: Target & { name: string },
   copying: Copying,
 ): Promise<number> {
@@ -57,7 +57,7 @@ export async function copyEntry(
 }
 
 async function copyDirectory(
-  source: FileHandle,
+  source: PathHandle,
   { parent, name }: Target,
   progress: Progress,
 ): Promise<void> {
@@ -81,8 +81,8 @@ async function copyDirectory(
 }
 
 async function copyChild(
-  directory: FileHandle,
-  target: Shown & { parent: FileHandle },
+  directory: PathHandle,
+  target: Shown & { parent: PathHandle },
   progress: Progress,
 ): Promise<void> {
   progress.entries += 1;
@@ -101,7 +101,7 @@ async function copyChild(
   }
 }
 
-async function copyFile(source: FileHandle, { parent, name }: Target, progress: Progress): Promise<void> {
+async function copyFile(source: PathHandle, { parent, name }: Target, progress: Progress): Promise<void> {
   const { account, owner, signal } = progress;
   const from = await openRegular(source, constants.O_RDONLY, owner);
   try {
@@ -153,7 +153,7 @@ async function copyBytes(
   await to.truncate(sizeBytes);
 }
 
-async function copyLink(directory: FileHandle, target: Target, { owner }: Progress): Promise<void> {
+async function copyLink(directory: PathHandle, target: Target, { owner }: Progress): Promise<void> {
   await createLink(target, await readlink(entryOf(directory, target.name), 'buffer'), owner);
 }
 

@@ -46,3 +46,8 @@ export function toFileError(error: unknown): unknown {
   const known = typeof error.code === 'string' ? KNOWN[error.code] : undefined;
   return known === undefined ? error : new FileError(known[0], known[1], { cause: error });
 }
+
+/** What whoever stops the work says, if it is for users. */
+export function stopped({ reason }: AbortSignal): FileError {
+  return reason instanceof FileError ? reason : new FileError('file.failed', 'The transfer was stopped.');
+}

@@ -1,12 +1,13 @@
 import type { Readable } from 'node:stream';
 import type { HandleOperation, HandleOutput } from '../../src/protocol/data-plane.js';
 import { chmodAndTouch, resize } from './attributes.js';
+import type { Content, FileCall, FileService, HandleRequest } from './contract.js';
+import { statusOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { FileError } from './errors.js';
-import type { Handles, OpenFile } from './handles.js';
+import type { Handles, OpenFile, UsedFile } from './handles.js';
+import { type Portion, portionsOf, writeFully } from './portions.js';
 import { lengthWithin, stopWith, streamOf } from './reading.js';
-import type { Content, FileCall, FileService, HandleRequest } from './service.js';
-import { type Gathered, gathered, writeFully } from './writing.js';
 
 type HandleOperationsTable = {
   [Name in HandleOperation]: (
@@ -26,7 +27,7 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
   async function using<Result>(
     handle: string,
     { connection }: FileCall,
-    use: (file: OpenFile) => Promise<Result>,
+    use: (file: UsedFile) => Promise<Result>,
   ) {
     const held = handles.use(handle, connection);
     try {
@@ -38,15 +39,16 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
 
   const operations: HandleOperationsTable = {
     stat: (handle, _request, call) =>
-      using(handle, call, async ({ file, name }) => toEntry(name, await file.stat())),
+      using(handle, call, async ({ file, name }) => toEntry(name, statusOf(file))),
     'set-attributes': (handle, { mode, modifiedAtMs, sizeBytes }, call) =>
-      using(handle, call, async ({ file, name, account, canWrite }) => {
+      using(handle, call, async ({ file, name, account, canWrite, markWritten }) => {
         if (sizeBytes !== undefined) {
           requireOpenFor(canWrite, 'writing');
+          markWritten();
           await resize(file, sizeBytes, account);
         }
         await chmodAndTouch(file, { mode, modifiedAtMs });
-        return toEntry(name, await file.stat());
+        return toEntry(name, statusOf(file));
       }),
     async close(handle, request, { connection }) {
       return await handles.close(handle, connection, request);
@@ -59,7 +61,7 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
       const held = handles.use(handle, connection);
       try {
         requireOpenFor(held.canRead, 'reading');
-        const { size } = await held.file.stat();
+        const { size } = statusOf(held.file);
         const sizeBytes = lengthWithin(size, range);
         const release = async () => held.release();
         const stream = streamOf(held.file, { offset: range.offset, sizeBytes }, release);
@@ -72,6 +74,7 @@ export function createHandleCalls({ handles }: { handles: Handles }): HandleCall
     write: (handle, { offset }, source, call) =>
       using(handle, call, async (open) => {
         requireOpenFor(open.canWrite, 'writing');
+        open.markWritten();
         return { bytes: await writeAll(open, offset, source, call.signal) };
       }),
   };
@@ -84,7 +87,7 @@ async function writeAll(
   signal: AbortSignal,
 ): Promise<number> {
   let written = 0;
-  for await (const portion of gathered(source, signal)) {
+  for await (const portion of portionsOf(source, signal)) {
     await write(open, offset + written, portion).catch((error: unknown) => {
       open.coming?.fail(error);
       throw error;
@@ -98,11 +101,11 @@ async function writeAll(
 async function write(
   { file, room, isAppending }: OpenFile,
   offset: number,
-  { pieces, bytes }: Gathered,
+  { pieces, bytes }: Portion,
 ): Promise<void> {
   const end = offset + bytes;
   if (!Number.isSafeInteger(end)) throw new FileError('file.too_large', 'No file is so large.');
-  const status = await file.stat();
+  const status = statusOf(file);
   const { size, blocks } = status;
   const growth = isAppending ? bytes : Math.max(0, end - size);
   const filled = blocks * 512 < size ? bytes : 0;

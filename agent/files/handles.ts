@@ -2,10 +2,10 @@ import { randomUUID } from 'node:crypto';
 import type { FileHandle } from 'node:fs/promises';
 import { HANDLES_PER_SERVER_MAX, type HandleOutput } from '../../src/protocol/data-plane.js';
 import type { Coming } from './at-close.js';
+import type { HandleRequest } from './contract.js';
 import { FileError } from './errors.js';
 import type { Account } from './quota.js';
 import type { Room } from './room.js';
-import type { HandleRequest } from './service.js';
 
 /** Files that stay open between two calls. They are files, not names: one that is renamed goes on. */
 export interface Handles {
@@ -15,7 +15,7 @@ export interface Handles {
    * Hold it open for one piece of work. Its number must not be another file's while somebody still reads by it.
    * @throws FileError, `file.handle_invalid`, for another connection's as for one that is not known.
    */
-  use(handle: string, connection: object): OpenFile & { release(): void };
+  use(handle: string, connection: object): UsedFile;
   /** Resolves when it is with the disk and closed; rejects when it could not be written. */
   close(handle: string, connection: object, closing: Closing): Promise<Closed>;
   /** What is coming under a name is discarded: nobody said that it is whole. Waits also for those that are being closed. */
@@ -40,6 +40,12 @@ export interface OpenFile {
   canRead: boolean;
   canWrite: boolean;
   isAppending: boolean;
+}
+
+export interface UsedFile extends OpenFile {
+  /** Its content is about to change: its close waits for the disk to have it. */
+  markWritten(): void;
+  release(): void;
 }
 
 interface Held extends OpenFile {
@@ -93,10 +99,7 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
       const ofServer = [...held.values()].filter(({ serverUuid }) => serverUuid === file.serverUuid).length;
       if (ofServer >= HANDLES_PER_SERVER_MAX || isStopped) {
         await end({ ...file, isWritten: false }, DISCARD);
-        throw new FileError(
-          'file.busy',
-          `A server has at most ${HANDLES_PER_SERVER_MAX} files open: close some.`,
-        );
+        throw isStopped ? stopping() : tooMany();
       }
       const handle = randomUUID();
       held.set(handle, { ...file, uses: 0, usedAtMs: performance.now(), isWritten: false, onIdle: null });
@@ -105,10 +108,12 @@ export function createHandles(idleMs: number, onError: (error: unknown) => void)
     use(handle, connection) {
       const found = find(handle, connection);
       found.uses += 1;
-      found.isWritten ||= found.canWrite;
       let isReleased = false;
       return {
         ...found,
+        markWritten() {
+          found.isWritten = true;
+        },
         release() {
           if (isReleased) return;
           isReleased = true;
@@ -149,4 +154,12 @@ async function end(
     await file.close();
     await room.end();
   }
+}
+
+function tooMany(): FileError {
+  return new FileError('file.busy', `A server has at most ${HANDLES_PER_SERVER_MAX} files open: close some.`);
+}
+
+function stopping(): FileError {
+  return new FileError('file.busy', 'The agent of the node is stopping: try again when it is back.');
 }

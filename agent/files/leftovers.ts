@@ -1,13 +1,14 @@
 import { closeSync, mkdirSync, openSync, readdirSync, rmSync } from 'node:fs';
-import { type FileHandle, lstat, unlink } from 'node:fs/promises';
+import { lstat, unlink } from 'node:fs/promises';
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import { UUID_PATTERN } from '../runtime/runtime.js';
-import { isLeftoverDirectory, removeTree } from './archives/leftover-directories.js';
-import { entryOf, openDirectory } from './descriptors.js';
+import { removeTree } from './archives/tree-removal.js';
+import { entryOf, openDirectory, type PathHandle } from './descriptors.js';
 import { namesIn } from './listing.js';
+import { isLeftover } from './own-names.js';
 import { DEPTH_MAX } from './paths.js';
-import { ignoreMissing, isLeftover } from './temporary.js';
+import { ignoreMissing } from './temporary.js';
 
 /** Which servers' directories may have half-written files in them if this agent were killed now. */
 export interface Leftovers {
@@ -104,12 +105,12 @@ async function removeLeftovers(directory: string): Promise<number> {
   }
 }
 
-async function removeIn(directory: FileHandle, depth: number): Promise<number> {
+async function removeIn(directory: PathHandle, depth: number): Promise<number> {
   let removed = 0;
   for await (const name of namesIn(directory)) {
     const at = entryOf(directory, name);
     const status = await lstat(at).catch(ignoreMissing);
-    if (status?.isDirectory() && isLeftoverDirectory(name.toString())) {
+    if (status?.isDirectory() && isLeftover(name.toString(), 'unpacking')) {
       await removeTree(directory, name);
       removed += 1;
     } else if (status?.isDirectory() && depth < DEPTH_MAX) {
@@ -120,7 +121,7 @@ async function removeIn(directory: FileHandle, depth: number): Promise<number> {
       } finally {
         await child.close();
       }
-    } else if (status?.isFile() && isLeftover(name.toString())) {
+    } else if (status?.isFile() && isLeftover(name.toString(), 'part')) {
       await unlink(at).catch(ignoreMissing);
       removed += 1;
     }

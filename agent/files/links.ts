@@ -1,14 +1,15 @@
-import { chown, type FileHandle, lstat, readlink, symlink } from 'node:fs/promises';
+import { chown, lstat, readlink, symlink } from 'node:fs/promises';
 import type { FileOutput } from '../../src/protocol/data-plane.js';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory, openPlace, pathOf } from './descriptors.js';
+import type { FileRequest } from './contract.js';
+import { entryOf, openDirectory, openPlace, type PathHandle, pathOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { FileError } from './errors.js';
+import type { Owner } from './owner.js';
 import { parseEntryPath } from './paths.js';
 import { ENTRY_BYTES } from './quota.js';
-import type { Owner } from './sandbox.js';
 import type { ServerFiles } from './server-files.js';
-import type { FileRequest } from './service.js';
+import { requireNothingPending } from './target.js';
 import { walkToParent, withPlace } from './walk.js';
 
 export async function readLink(
@@ -38,10 +39,8 @@ export async function makeLink(
   }
   return await withPlace(walkToParent(root, parseEntryPath(path)), async (place) => {
     const { parent, name } = place;
-    if (await pending.has(place)) {
-      throw new FileError('file.exists', 'There is a file of this name already.');
-    }
-    checkTarget(target, await depthOf(parent, root.path));
+    await requireNothingPending(pending, place);
+    requireInside(target, await depthOf(parent, root.path));
     const claim = await account.claim(ENTRY_BYTES);
     let isKept = false;
     try {
@@ -56,7 +55,7 @@ export async function makeLink(
 }
 
 export async function createLink(
-  { parent, name }: { parent: FileHandle; name: string | Buffer },
+  { parent, name }: { parent: PathHandle; name: string | Buffer },
   target: string | Buffer,
   owner: Owner | null,
 ): Promise<void> {
@@ -73,10 +72,11 @@ export async function createLink(
 }
 
 /** In how many directories below the server's own it really is: links on the way to it may have led up again. */
-async function depthOf(directory: FileHandle, root: string): Promise<number> {
+async function depthOf(directory: PathHandle, root: string): Promise<number> {
   const top = await openDirectory(root);
   try {
-    const [topPath, path] = [await readlink(pathOf(top)), await readlink(pathOf(directory))];
+    const topPath = await readlink(pathOf(top));
+    const path = await readlink(pathOf(directory));
     if (path === topPath) return 0;
     if (!path.startsWith(`${topPath}/`)) throw new FileError('file.busy', 'The path is changing: try again.');
     return path.slice(topPath.length + 1).split('/').length;
@@ -90,7 +90,7 @@ async function depthOf(directory: FileHandle, root: string): Promise<number> {
  * keeps users from making one that can never work.
  * @param depth Of the directory that the link is in.
  */
-function checkTarget(target: string, depth: number): void {
+function requireInside(target: string, depth: number): void {
   let left = depth;
   const names = target.split('/').filter((name) => name !== '' && name !== '.');
   for (const name of names) {

@@ -1,6 +1,7 @@
-import { type FileHandle, lstat } from 'node:fs/promises';
-import { type FileEntry, WAITING_PREFIX } from '../../src/protocol/data-plane.js';
+import { lstat } from 'node:fs/promises';
+import type { FileEntry } from '../../src/protocol/data-plane.js';
 import { ANSWER_MAX_BYTES, answerBytes } from './answer-size.js';
+import type { PathHandle } from './descriptors.js';
 import { toListedEntry } from './entry.js';
 import type { PendingFiles } from './pending.js';
 import { lookAt, type Shown, shownIn } from './shown.js';
@@ -20,7 +21,7 @@ interface Page {
  * meanwhile gives what stays in it exactly once.
  */
 export async function listDirectory(
-  directory: FileHandle,
+  directory: PathHandle,
   page: Page,
 ): Promise<{ entries: FileEntry[]; next: string | null }> {
   const { names, hasMore } = await smallestNames(directory, page);
@@ -47,7 +48,7 @@ interface Name {
   shown: Shown;
 }
 
-async function smallestNames(directory: FileHandle, { after, limit, pending, signal }: Page) {
+async function smallestNames(directory: PathHandle, { after, limit, pending, signal }: Page) {
   let names: Name[] = [];
   let hasMore = false;
   function keepSmallest() {
@@ -55,7 +56,7 @@ async function smallestNames(directory: FileHandle, { after, limit, pending, sig
     hasMore ||= names.length > limit;
     names = names.slice(0, limit);
   }
-  for await (const shown of shownIn(directory, pending, { withWaiting: after === WAITING_PREFIX })) {
+  for await (const shown of shownIn(directory, pending)) {
     signal.throwIfAborted();
     const text = shown.name.toString();
     if (after !== undefined && text <= after) continue;

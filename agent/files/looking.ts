@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import type { FileEntry } from '../../src/protocol/data-plane.js';
-import { openDirectory, pathOf } from './descriptors.js';
+import type { Content, FileCall, FileService } from './contract.js';
+import { openDirectory, type PathHandle, pathOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { listDirectory } from './listed-page.js';
 import { openThing } from './lookup.js';
@@ -10,7 +10,6 @@ import { parseFilePath, parsePath } from './paths.js';
 import { lengthWithin, stopWith, streamOf } from './reading.js';
 import { openRegular } from './regular.js';
 import type { ServerFiles } from './server-files.js';
-import type { Content, FileCall, FileService } from './service.js';
 
 /** What changes nothing. */
 export function createLooking(filesOf: (serverUuid: string) => ServerFiles) {
@@ -58,13 +57,13 @@ export async function readContent(
   }
 }
 
-export async function describe(thing: FileHandle, names: string[]): Promise<FileEntry> {
+export async function describe(thing: PathHandle, names: string[]): Promise<FileEntry> {
   return toEntry(names.at(-1) ?? '/', await thing.stat());
 }
 
 export async function withThing<Result>(
-  opened: Promise<FileHandle>,
-  use: (thing: FileHandle) => Promise<Result>,
+  opened: Promise<PathHandle>,
+  use: (thing: PathHandle) => Promise<Result>,
 ): Promise<Result> {
   const thing = await opened;
   try {

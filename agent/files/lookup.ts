@@ -1,4 +1,4 @@
-import type { FileHandle } from 'node:fs/promises';
+import type { PathHandle } from './descriptors.js';
 import type { ServerFiles } from './server-files.js';
 import { walkToParent, walkToThing, withPlace } from './walk.js';
 
@@ -10,7 +10,7 @@ export async function openThing(
   { root, pending }: Pick<ServerFiles, 'root' | 'pending'>,
   names: string[],
   followLinks: boolean,
-): Promise<FileHandle> {
+): Promise<PathHandle> {
   if (!pending.isEmpty() && names.length > 0) {
     const found = await withPlace(walkToParent(root, names), (place) => pending.open(place));
     if (found !== null) return found;

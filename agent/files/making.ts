@@ -1,10 +1,11 @@
-import { chmod, chown, type FileHandle, mkdir } from 'node:fs/promises';
+import { chmod, chown, mkdir } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory, pathOf } from './descriptors.js';
+import { entryOf, openDirectory, type PathHandle, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
+import type { Owner } from './owner.js';
 import type { PendingFiles } from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
-import type { Owner } from './sandbox.js';
+import { requireNothingPending } from './target.js';
 
 const DIRECTORY_MODE = 0o755;
 
@@ -17,14 +18,31 @@ export interface Making {
 
 /** @returns The new directory, to be closed by who gets it. Rejects with EEXIST when there is something of this name. */
 export async function makeDirectory(
-  parent: FileHandle,
+  parent: PathHandle,
   name: string | Buffer,
   making: Making,
-): Promise<FileHandle> {
-  const { owner, account, mode = DIRECTORY_MODE } = making;
-  if (await making.pending.has({ parent, name: name.toString() })) {
-    throw new FileError('file.exists', 'There is a file of this name already.');
+): Promise<PathHandle> {
+  await requireNothingPending(making.pending, { parent, name: name.toString() });
+  return await makeOnDisk(parent, name, making);
+}
+
+/** As one of the directories on the way, which may be there by now. */
+export async function makeIfMissing(parent: PathHandle, name: string, making: Making): Promise<void> {
+  if (await making.pending.has({ parent, name })) {
+    throw new FileError('file.not_directory', `"${name}" is not a directory.`);
   }
+  try {
+    await (await makeOnDisk(parent, name, making)).close();
+  } catch (error) {
+    if (!isErrorCode(error, 'EEXIST')) throw error;
+  }
+}
+
+async function makeOnDisk(
+  parent: PathHandle,
+  name: string | Buffer,
+  { owner, account, mode = DIRECTORY_MODE }: Making,
+): Promise<PathHandle> {
   const at = entryOf(parent, name);
   const claim = await account.claim(ENTRY_BYTES);
   let isKept = false;
@@ -44,17 +62,5 @@ export async function makeDirectory(
     }
   } finally {
     claim.end(isKept);
-  }
-}
-
-/** As one of the directories on the way, which may be there by now. */
-export async function makeIfMissing(parent: FileHandle, name: string, making: Making): Promise<void> {
-  if (await making.pending.has({ parent, name })) {
-    throw new FileError('file.not_directory', `"${name}" is not a directory.`);
-  }
-  try {
-    await (await makeDirectory(parent, name, making)).close();
-  } catch (error) {
-    if (!isErrorCode(error, 'EEXIST')) throw error;
   }
 }

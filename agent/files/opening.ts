@@ -6,10 +6,11 @@ import { resize } from './attributes.js';
 import { entryOf, openPlace } from './descriptors.js';
 import { FileError } from './errors.js';
 import { openThing } from './lookup.js';
+import type { Owner } from './owner.js';
 import type { PendingFiles } from './pending.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { openRegular, SPECIAL_BITS } from './regular.js';
-import type { Owner } from './sandbox.js';
+import { requireNothingPending } from './target.js';
 import { type Place, type Root, walkToParent } from './walk.js';
 
 const FILE_MODE = 0o644;
@@ -35,16 +36,22 @@ export interface OpeningContext {
   beginWriting: AtCloseOptions['beginWriting'];
 }
 
-/** `coming` is null when the file itself is open, under the name that it has. */
-export type Opened = { handle: FileHandle; coming: Coming | null };
+export interface Opened {
+  handle: FileHandle;
+  /** Null: the file itself is open, under the name that it has. */
+  coming: Coming | null;
+  /** Whether there was nothing under its name before. */
+  isNew: boolean;
+}
 
-/** For reading, a link to a file in the same directory of the server is followed; who writes must name the file itself. */
+/** For reading, a link that leads to a file within the server's directory is followed; who writes must name the file itself. */
 export async function openFile(names: string[], opening: Opening, context: OpeningContext): Promise<Opened> {
   const { root, owner } = context;
   if (!opening.write && !opening.append) {
     const place = await openThing(context, names, true);
     try {
-      return { handle: await openRegular(place, constants.O_RDONLY, owner), coming: null };
+      const handle = await openRegular(place, constants.O_RDONLY, owner);
+      return { handle, coming: null, isNew: false };
     } finally {
       await place.close();
     }
@@ -52,7 +59,7 @@ export async function openFile(names: string[], opening: Opening, context: Openi
   const place = await walkToParent(root, names);
   let isKept = false;
   try {
-    if (!comesAtClose(opening)) return { handle: await openInPlace(place, opening, context), coming: null };
+    if (!comesAtClose(opening)) return await openInPlace(place, opening, context);
     const { mode = FILE_MODE, exclusive: isExclusive } = opening;
     const opened = await openAtClose(place, { ...context, mode, isExclusive });
     isKept = true;
@@ -66,22 +73,19 @@ function comesAtClose({ atClose, write, append, create, truncate, exclusive }: O
   return atClose && write && !append && create && (truncate || exclusive);
 }
 
-async function openInPlace(place: Place, opening: Opening, context: OpeningContext): Promise<FileHandle> {
+async function openInPlace(place: Place, opening: Opening, context: OpeningContext): Promise<Opened> {
   const { owner, account, pending } = context;
   const isToBeMade = opening.create && opening.exclusive;
-  if (isToBeMade && (await pending.has(place))) {
-    throw new FileError('file.exists', 'There is a file of this name already.');
-  }
+  if (isToBeMade) await requireNothingPending(pending, place);
   for (let tries = 0; tries < TRIES_MAX; tries += 1) {
-    const file =
-      (isToBeMade ? null : await openExisting(place, opening, { owner, pending })) ??
-      (await createFile(place, opening, { owner, account }));
-    if (file === null) continue;
+    const existing = isToBeMade ? null : await openExisting(place, opening, { owner, pending });
+    const handle = existing ?? (await createFile(place, opening, { owner, account }));
+    if (handle === null) continue;
     try {
-      if (opening.truncate) await resize(file, 0, account);
-      return file;
+      if (opening.truncate) await resize(handle, 0, account);
+      return { handle, coming: null, isNew: existing === null };
     } catch (error) {
-      await file.close();
+      await handle.close();
       throw error;
     }
   }

@@ -1,7 +1,8 @@
-import type { FileHandle } from 'node:fs/promises';
 import type { FileEntry, FileOperation, FileOutput } from '../../src/protocol/data-plane.js';
 import { setAttributes } from './attributes.js';
+import type { FileCall, FileRequest, FileService } from './contract.js';
 import { copyEntry, intoItself } from './copying.js';
+import { type PathHandle, statusOf } from './descriptors.js';
 import { toEntry } from './entry.js';
 import { FileError } from './errors.js';
 import type { Handles } from './handles.js';
@@ -10,16 +11,16 @@ import { makeLink, readLink } from './links.js';
 import { createLooking, describe, readContent, withThing } from './looking.js';
 import { openThing } from './lookup.js';
 import { makeDirectory, makeIfMissing } from './making.js';
-import { openFile } from './opening.js';
+import { type Opened, openFile } from './opening.js';
 import { parseEntryPath, parseFilePath, parsePath } from './paths.js';
 import { removeEntry } from './removal.js';
 import { renameEntry } from './renaming.js';
 import { createRoom } from './room.js';
 import { searchFiles } from './search.js';
 import type { ServerFiles } from './server-files.js';
-import type { FileCall, FileRequest, FileService } from './service.js';
+import { requireNothingPending } from './target.js';
 import type { Uploads } from './uploads/uploads.js';
-import { type Place, walkToParent, withPlace } from './walk.js';
+import { walkToParent, withPlace } from './walk.js';
 import { writeFile } from './writing.js';
 
 export interface OperationsOptions {
@@ -78,10 +79,9 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
       const files = filesOf(serverUuid);
       const names = parseEntryPath(path);
       const make = parents
-        ? (parent: FileHandle, name: string) => makeIfMissing(parent, name, files)
+        ? (parent: PathHandle, name: string) => makeIfMissing(parent, name, files)
         : undefined;
       return await withPlace(walkToParent(files.root, names, make), async ({ parent, name }) => {
-        await requireNothingPending(files, { parent, name });
         // Like those on the way, it may be there already.
         if (parents) await makeIfMissing(parent, name, { ...files, mode });
         const made = parents
@@ -107,7 +107,7 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
       if (isWithin) throw intoItself();
       return await withThing(openThing(files, source, true), (thing) =>
         withPlace(walkToParent(files.root, target), async (place) => {
-          await requireNothingPending(files, place);
+          await requireNothingPending(files.pending, place);
           const copy = () => copyEntry(thing, place, { ...files, signal });
           return { bytes: await leftovers.during(serverUuid, copy) };
         }),
@@ -133,10 +133,6 @@ function changingOperations({ filesOf, leftovers }: OperationsOptions) {
   } satisfies Partial<Operations>;
 }
 
-async function requireNothingPending({ pending }: ServerFiles, place: Place): Promise<void> {
-  if (await pending.has(place)) throw new FileError('file.exists', 'There is a file of this name already.');
-}
-
 async function openHandle(
   { filesOf, handles, leftovers }: OperationsOptions,
   serverUuid: string,
@@ -146,11 +142,16 @@ async function openHandle(
   const files = filesOf(serverUuid);
   const names = parseFilePath(request.path);
   const beginWriting = () => leftovers.begin(serverUuid);
-  const { handle: file, coming } = await openFile(names, request, { ...files, beginWriting });
-  const entry = toEntry(names.at(-1) ?? '', await file.stat());
-  const { account } = files;
+  const opened = await openFile(names, request, { ...files, beginWriting });
+  const entry = await entryOfOpened(opened, names);
   const handle = await handles.add({
-    ...{ serverUuid, connection, file, coming, account, name: entry.name, room: createRoom(account) },
+    serverUuid,
+    connection,
+    name: entry.name,
+    file: opened.handle,
+    coming: opened.coming,
+    account: files.account,
+    room: createRoom(files.account),
     canRead: request.read,
     canWrite: request.write || request.append,
     isAppending: request.append,
@@ -158,10 +159,23 @@ async function openHandle(
   // Its connection may have ended meanwhile, with all that was known to be its own.
   if (signal.aborted) await handles.close(handle, connection, { discard: true, isAbandoned: false });
   signal.throwIfAborted();
-  return { handle, entry };
+  return { handle, entry, isNew: opened.isNew };
 }
 
-async function describeDirectory(thing: FileHandle, names: string[]): Promise<FileEntry> {
+async function entryOfOpened({ handle, coming }: Opened, names: string[]): Promise<FileEntry> {
+  try {
+    return toEntry(names.at(-1) ?? '', statusOf(handle));
+  } catch (error) {
+    try {
+      await coming?.discard();
+    } finally {
+      await handle.close();
+    }
+    throw error;
+  }
+}
+
+async function describeDirectory(thing: PathHandle, names: string[]): Promise<FileEntry> {
   const entry = await describe(thing, names);
   if (entry.kind !== 'directory')
     throw new FileError('file.not_directory', `"${entry.name}" is not a directory.`);

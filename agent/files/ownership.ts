@@ -1,14 +1,14 @@
 import type { Stats } from 'node:fs';
-import { chmod, chown, type FileHandle, lchown, lstat, readdir, unlink } from 'node:fs/promises';
+import { chmod, chown, lchown, lstat, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory, openPlace, pathOf } from './descriptors.js';
-import type { Owner } from './sandbox.js';
+import { entryOf, openDirectory, openPlace, type PathHandle, pathOf } from './descriptors.js';
+import { batchesIn } from './listing.js';
+import type { Owner } from './owner.js';
+import { DEPTH_MAX } from './paths.js';
+import { SPECIAL_BITS } from './regular.js';
 import { together } from './together.js';
 
-const DEPTH_MAX = 256;
 const AT_ONCE = 64;
-/** Set-user-id, set-group-id, sticky. */
-const SPECIAL_BITS = 0o7000;
 
 /**
  * Give everything in a directory to the owner: links themselves, never what they point to. Set-user-id bits and the
@@ -23,14 +23,12 @@ export async function claimTree(path: string, owner: Owner): Promise<void> {
   }
 }
 
-async function claimDirectory(directory: FileHandle, owner: Owner, depth: number): Promise<void> {
+async function claimDirectory(directory: PathHandle, owner: Owner, depth: number): Promise<void> {
   if (depth > DEPTH_MAX) throw new Error(`There are more than ${DEPTH_MAX} directories in one another.`);
   await claimOpen(directory, owner);
-  // As bytes: a name need not be text.
-  const names = await readdir(pathOf(directory), { encoding: 'buffer' });
   const directories: Buffer[] = [];
-  for (let index = 0; index < names.length; index += AT_ONCE) {
-    const found = names.slice(index, index + AT_ONCE).map(async (name) => {
+  for await (const names of batchesIn(directory, AT_ONCE)) {
+    const found = names.map(async (name) => {
       const isDirectory = await claimEntry(entryOf(directory, name), owner);
       if (isDirectory) directories.push(name);
     });
@@ -70,7 +68,7 @@ async function clearSpecialBits(at: Buffer, owner: Owner): Promise<void> {
 }
 
 /** The bits go first: nothing is ever set-user-id of the new owner. */
-async function claimOpen(handle: FileHandle, owner: Owner): Promise<void> {
+async function claimOpen(handle: PathHandle, owner: Owner): Promise<void> {
   const status = await handle.stat();
   if ((status.mode & SPECIAL_BITS) !== 0) await chmod(pathOf(handle), status.mode & 0o777);
   if (!isOwned(status, owner)) await chown(pathOf(handle), owner.uid, owner.gid);

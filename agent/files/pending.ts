@@ -1,6 +1,7 @@
+import type { BigIntStats } from 'node:fs';
 import { type FileHandle, lstat, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openPlace } from './descriptors.js';
+import { entryOf, openPlace, type PathHandle } from './descriptors.js';
 import { type Account, ENTRY_BYTES } from './quota.js';
 import { heldBytes } from './regular.js';
 import type { Place } from './walk.js';
@@ -8,7 +9,7 @@ import type { Place } from './walk.js';
 /** A file that is still being written, in a temporary beside the name that it gets when it is closed. */
 export interface PendingFile {
   /** Its own, open as long as it is: the number of the directory is nobody else's meanwhile. */
-  parent: FileHandle;
+  parent: PathHandle;
   /** Which directory that is. */
   directory: string;
   name: string;
@@ -29,21 +30,21 @@ export interface PendingFile {
 export interface PendingFiles {
   isEmpty(): boolean;
   /** What has this name, open as a place; null: nothing that is pending. */
-  open(place: Place): Promise<FileHandle | null>;
+  open(place: Place): Promise<PathHandle | null>;
   has(place: Place): Promise<boolean>;
   /** The temporaries in a directory, by the names that they will get. */
-  namesIn(directory: FileHandle): Promise<Map<string, string>>;
+  namesIn(directory: PathHandle): Promise<Map<string, string>>;
   /** Something newer has been put under the name. */
   hide(place: Place): Promise<void>;
   /** Take the name from what is pending there. @returns Whether there was such a file. */
   removeName(place: Place): Promise<boolean>;
   /** The same of all in a directory. @returns How many. */
-  removeNamesIn(directory: FileHandle): Promise<number>;
-  /** Names change only in turns, in which none of the methods above may be called. */
-  inTurn<Result>(work: (names: PendingNames) => Promise<Result>): Promise<Result>;
+  removeNamesIn(directory: PathHandle): Promise<number>;
+  /** Names change only here, one after the other; none of the methods above may be called meanwhile: it would never end. */
+  withLock<Result>(work: (names: PendingNames) => Promise<Result>): Promise<Result>;
 }
 
-/** For one turn. */
+/** To be used while they are locked. */
 export interface PendingNames {
   /** Oldest first. Several may come to one name, one after the other. */
   of(place: Place): Promise<PendingFile[]>;
@@ -56,19 +57,23 @@ export interface PendingNames {
 }
 
 /** The one that is met under their name. */
-export function shownOf(files: PendingFile[]): PendingFile | null {
+export function newestOf(files: PendingFile[]): PendingFile | null {
   return files.findLast(({ isShown }) => isShown) ?? null;
 }
 
 /** A directory by what does not change when it is renamed. */
-export async function identify(directory: FileHandle): Promise<string> {
+export async function identify(directory: PathHandle): Promise<string> {
   const { dev, ino } = await directory.stat({ bigint: true });
   return `${dev}:${ino}`;
 }
 
-/** What is under a name on the disk, whatever is pending there: another text once it is another file or has other content. */
-export async function versionAt({ parent, name }: Place): Promise<string | null> {
-  const status = await lstat(entryOf(parent, name), { bigint: true }).catch(nullIfMissing);
+/** What is under a name on the disk, whatever is pending there. */
+export async function statusAt({ parent, name }: Place): Promise<BigIntStats | null> {
+  return await lstat(entryOf(parent, name), { bigint: true }).catch(nullIfMissing);
+}
+
+/** Another text once it is another file or has other content. */
+export function versionOf(status: BigIntStats | null): string | null {
   return status && [status.dev, status.ino, status.size, status.mtimeNs].join(':');
 }
 
@@ -102,25 +107,25 @@ export function createPendingFiles(): PendingFiles {
     },
   };
 
-  function inTurn<Result>(work: (names: PendingNames) => Promise<Result>): Promise<Result> {
-    const turn = last.then(() => work(names));
-    last = turn.catch(() => {});
-    return turn;
+  function withLock<Result>(work: (names: PendingNames) => Promise<Result>): Promise<Result> {
+    const begun = last.then(() => work(names));
+    last = begun.catch(() => {});
+    return begun;
   }
 
-  /** Most servers have none most of the time: then nobody waits for a turn. */
+  /** Most servers have none most of the time: then nobody waits for a lock. */
   async function whenAny<Result>(none: Result, work: () => Promise<Result>): Promise<Result> {
-    return files.length === 0 ? none : await inTurn(work);
+    return files.length === 0 ? none : await withLock(work);
   }
 
   return {
     isEmpty: () => files.length === 0,
     open: (place) =>
       whenAny(null, async () => {
-        const file = shownOf(await names.of(place));
+        const file = newestOf(await names.of(place));
         return file === null ? null : await openTemporaryOf(file);
       }),
-    has: (place) => whenAny(false, async () => shownOf(await names.of(place)) !== null),
+    has: (place) => whenAny(false, async () => newestOf(await names.of(place)) !== null),
     namesIn: (directory) =>
       whenAny(new Map(), async () => {
         const key = await identify(directory);
@@ -134,7 +139,7 @@ export function createPendingFiles(): PendingFiles {
     removeName: (place) =>
       whenAny(false, async () => {
         const found = await names.of(place);
-        const isShown = shownOf(found) !== null;
+        const isShown = newestOf(found) !== null;
         for (const file of found) await names.removeName(file);
         return isShown;
       }),
@@ -145,12 +150,12 @@ export function createPendingFiles(): PendingFiles {
         for (const file of found) await names.removeName(file);
         return found.filter(({ isShown }) => isShown).length;
       }),
-    inTurn,
+    withLock,
   };
 }
 
 /** Null: somebody else has removed it, which who closes it will be told. */
-async function openTemporaryOf({ parent, temporaryName }: PendingFile): Promise<FileHandle | null> {
+async function openTemporaryOf({ parent, temporaryName }: PendingFile): Promise<PathHandle | null> {
   try {
     return await openPlace(entryOf(parent, temporaryName));
   } catch (error) {

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
-import { type FileHandle, open, readdir } from 'node:fs/promises';
+import { open, readdir } from 'node:fs/promises';
 import type { Logger } from 'pino';
 import { z } from 'zod';
 import { readFileIfExists, writeFileAtomically } from '../atomic-file.js';
 import { loadNativeLibrary } from '../native.js';
-import { entryOf, openPlace, pathOf } from './descriptors.js';
+import { entryOf, openPlace, type PathHandle, pathOf } from './descriptors.js';
 import { DEPTH_MAX } from './paths.js';
 import { createProjectCalls, type ProjectCalls } from './projects.js';
 import { ignoreMissing } from './temporary.js';
@@ -97,7 +97,7 @@ function createProjectQuotas(calls: ProjectCalls, tablePath: string, directory: 
 }
 
 /** What is below comes first, so that a tree whose top has the number has it everywhere. Nothing is followed. */
-async function tagTree(calls: ProjectCalls, directory: FileHandle, id: number, depth: number): Promise<void> {
+async function tagTree(calls: ProjectCalls, directory: PathHandle, id: number, depth: number): Promise<void> {
   if (depth > DEPTH_MAX) throw new Error(`There are more than ${DEPTH_MAX} directories in one another.`);
   for (const name of await readdir(pathOf(directory), { encoding: 'buffer' })) {
     const place = await openPlace(entryOf(directory, name)).catch(ignoreMissing);
@@ -122,7 +122,7 @@ async function tagTree(calls: ProjectCalls, directory: FileHandle, id: number, d
 
 async function withDirectory<Result>(
   path: string,
-  work: (directory: FileHandle) => Promise<Result> | Result,
+  work: (directory: PathHandle) => Promise<Result> | Result,
 ): Promise<Result> {
   const directory = await open(path, DIRECTORY_FLAGS);
   try {

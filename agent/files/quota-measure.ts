@@ -33,7 +33,7 @@ export function createMeasure({ projects, walkIntervalMs = WALK_INTERVAL_MS }: M
     return bytes;
   }
 
-  return async (serverUuid, directory) => {
+  async function measure(serverUuid: string, directory: string): Promise<number> {
     const counted = await count(serverUuid, directory);
     if (counted === null) return await measureBytes(directory);
     const last = uncounted.get(serverUuid);
@@ -41,5 +41,7 @@ export function createMeasure({ projects, walkIntervalMs = WALK_INTERVAL_MS }: M
     else if (performance.now() - last.atMs >= walkIntervalMs)
       return counted + (await walk(serverUuid, directory, counted));
     return counted + (last?.bytes ?? 0);
-  };
+  }
+
+  return Object.assign(measure, { forget: (serverUuid: string) => void uncounted.delete(serverUuid) });
 }

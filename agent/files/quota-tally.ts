@@ -20,7 +20,11 @@ export interface Tally {
 }
 
 /** Bytes that are on the disk now. */
-export type Measure = (serverUuid: string, directory: string) => Promise<number>;
+export interface Measure {
+  (serverUuid: string, directory: string): Promise<number>;
+  /** The server is gone. */
+  forget?(serverUuid: string): void;
+}
 
 export interface TallyOptions {
   serverUuid: string;

@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import { measureBytes } from '../servers/disk-usage.js';
+import type { FileServer } from './contract.js';
 import { FileError } from './errors.js';
 import { createTally, type Measure, type Tally } from './quota-tally.js';
-import type { FileServer } from './service.js';
 
 /** What servers have on the disk: measured in one place, for whoever wants to know. */
 export interface Quota {
@@ -68,7 +68,10 @@ export function createQuota(
     async measure(serverUuid, directory) {
       return await tallyOf(serverUuid, directory).measureAfresh();
     },
-    forget: (serverUuid) => tallies.delete(serverUuid),
+    forget(serverUuid) {
+      tallies.delete(serverUuid);
+      measure.forget?.(serverUuid);
+    },
   };
 }
 

@@ -1,8 +1,8 @@
 import { constants, type Stats } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { isRemoved, pathOf } from './descriptors.js';
+import { isRemoved, type PathHandle, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
-import type { Owner } from './sandbox.js';
+import type { Owner } from './owner.js';
 
 /** Set-user-id, set-group-id, sticky. */
 export const SPECIAL_BITS = 0o7000;
@@ -12,7 +12,7 @@ export const SPECIAL_BITS = 0o7000;
  * never answer. What is opened is the very thing that was looked at, whatever has its name by now.
  */
 export async function openRegular(
-  place: FileHandle,
+  place: PathHandle,
   flags: number,
   owner: Owner | null,
 ): Promise<FileHandle> {
@@ -24,7 +24,7 @@ export async function openRegular(
  * @param status Of the place, after it was opened.
  * @throws FileError when it is no ordinary file of this server.
  */
-export function checkRegular(place: FileHandle, status: Stats, owner: Owner | null): void {
+export function checkRegular(place: PathHandle, status: Stats, owner: Owner | null): void {
   if (status.isDirectory()) throw new FileError('file.is_directory', 'This is a directory, not a file.');
   if (!status.isFile())
     throw new FileError('file.not_regular', 'This is a link or otherwise no ordinary file.');

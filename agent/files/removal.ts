@@ -1,8 +1,8 @@
-import { type FileHandle, lstat, rmdir, unlink } from 'node:fs/promises';
+import { lstat, rmdir, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory } from './descriptors.js';
+import { entryOf, openDirectory, type PathHandle } from './descriptors.js';
 import { FileError } from './errors.js';
-import { namesIn } from './listing.js';
+import { batchesIn } from './listing.js';
 import { DEPTH_MAX } from './paths.js';
 import type { PendingFiles } from './pending.js';
 import type { Account } from './quota.js';
@@ -64,7 +64,7 @@ interface Descent extends Removal {
   depth: number;
 }
 
-async function removeDirectory(parent: FileHandle, name: Buffer, descent: Descent): Promise<number> {
+async function removeDirectory(parent: PathHandle, name: Buffer, descent: Descent): Promise<number> {
   if (descent.depth > DEPTH_MAX) {
     throw new FileError(
       'file.failed',
@@ -93,10 +93,9 @@ async function removeDirectory(parent: FileHandle, name: Buffer, descent: Descen
   }
 }
 
-async function removeContent(directory: FileHandle, descent: Descent): Promise<number> {
+async function removeContent(directory: PathHandle, descent: Descent): Promise<number> {
   let removed = 0;
-  let batch: Buffer[] = [];
-  async function removeBatch() {
+  for await (const batch of batchesIn(directory, AT_ONCE)) {
     descent.signal.throwIfAborted();
     const directories: Buffer[] = [];
     const work = batch.map(async (name) => {
@@ -108,13 +107,7 @@ async function removeContent(directory: FileHandle, descent: Descent): Promise<n
     for (const name of directories) {
       removed += await removeDirectory(directory, name, { ...descent, depth: descent.depth + 1 });
     }
-    batch = [];
   }
-  for await (const name of namesIn(directory)) {
-    batch.push(name);
-    if (batch.length >= AT_ONCE) await removeBatch();
-  }
-  await removeBatch();
   return removed;
 }
 

@@ -4,11 +4,12 @@ import { entryOf, openDirectory, pathOf } from './descriptors.js';
 import { FileError } from './errors.js';
 import {
   identify,
+  newestOf,
   type PendingFile,
   type PendingFiles,
   type PendingNames,
-  shownOf,
-  versionAt,
+  statusAt,
+  versionOf,
 } from './pending.js';
 import type { Account } from './quota.js';
 import { heldBytes } from './regular.js';
@@ -27,17 +28,15 @@ export async function renameEntry(
   { pending, ...renaming }: Renaming & { pending: PendingFiles },
 ): Promise<void> {
   if (pending.isEmpty()) await renameThing(from, to, renaming);
-  else await pending.inTurn((names) => renameInTurn(from, to, { ...renaming, names }));
+  else await pending.withLock((names) => renameWhileLocked(from, to, { ...renaming, names }));
 }
 
 /** What is on the disk, whatever is pending. */
 async function renameThing(from: Place, to: Place, { replace, account }: Renaming): Promise<void> {
   if (!replace) return await moveWithoutReplacing(from, to);
   const target = entryOf(to.parent, to.name);
-  const [moved, before] = [
-    await lstat(entryOf(from.parent, from.name)),
-    await lstat(target).catch(ignoreMissing),
-  ];
+  const moved = await lstat(entryOf(from.parent, from.name));
+  const before = await lstat(target).catch(ignoreMissing);
   try {
     await rename(entryOf(from.parent, from.name), target);
   } catch (error) {
@@ -53,13 +52,15 @@ async function renameThing(from: Place, to: Place, { replace, account }: Renamin
  * A pending file comes to its new name when it is closed, and what was under the old one before is renamed now: as if it
  * had not been opened yet. One whose name is given to another will not come.
  */
-async function renameInTurn(
+async function renameWhileLocked(
   from: Place,
   to: Place,
   { names, ...renaming }: Renaming & { names: PendingNames },
 ): Promise<void> {
-  const [moving, replaced] = [await names.of(from), await names.of(to)];
-  const [isPending, isInTheWay] = [shownOf(moving) !== null, shownOf(replaced) !== null];
+  const moving = await names.of(from);
+  const replaced = await names.of(to);
+  const isPending = newestOf(moving) !== null;
+  const isInTheWay = newestOf(replaced) !== null;
   if (isInTheWay && !renaming.replace) throw taken();
   if (isPending && moving[0] === replaced[0]) return;
   const before = (await lstat(entryOf(from.parent, from.name)).catch(ignoreMissing)) ?? null;
@@ -69,7 +70,7 @@ async function renameInTurn(
   if (!isPending || isOnDisk) await renameThing(from, to, renaming);
   for (const file of moving) {
     await movePending(file, to, renaming.replace);
-    if (!isOnDisk) file.onDisk = await versionAt(to);
+    if (!isOnDisk) file.onDisk = versionOf(await statusAt(to));
   }
   for (const file of replaced) if (!moving.includes(file)) await names.removeName(file);
 }
@@ -81,7 +82,8 @@ async function requireRoom(to: Place, replace: boolean): Promise<void> {
 }
 
 async function movePending(file: PendingFile, to: Place, replace: boolean): Promise<void> {
-  const [before, parent] = [file.parent, await openDirectory(`${pathOf(to.parent)}/.`)];
+  const before = file.parent;
+  const parent = await openDirectory(`${pathOf(to.parent)}/.`);
   try {
     const directory = await identify(parent);
     // Somebody else may have removed it, which who closes it will be told.

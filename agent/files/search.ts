@@ -1,24 +1,23 @@
 import { isUtf8 } from 'node:buffer';
-import { type FileHandle, lstat, opendir } from 'node:fs/promises';
+import { lstat } from 'node:fs/promises';
 import { type FileOutput, FilePath } from '../../src/protocol/data-plane.js';
 import { isErrorCode } from '../atomic-file.js';
 import { ANSWER_MAX_BYTES, answerBytes } from './answer-size.js';
-import { entryOf, openDirectory, pathOf } from './descriptors.js';
+import type { FileCall, FileRequest } from './contract.js';
+import { entryOf, openDirectory, type PathHandle, pathOf } from './descriptors.js';
 import { toListedEntry } from './entry.js';
+import { bytesOf, openForListing } from './listing.js';
 import { toNameFilter } from './name-pattern.js';
 import { isOwnName } from './own-names.js';
 import { DEPTH_MAX, parsePath } from './paths.js';
 import type { PendingFiles } from './pending.js';
 import type { ServerFiles } from './server-files.js';
-import type { FileCall, FileRequest } from './service.js';
 import { lookAt, type Shown } from './shown.js';
 import { createSortedRuns, type SortedRuns } from './sorted-runs.js';
 import { walkToThing } from './walk.js';
 
 const ENTRIES_MAX = 200_000;
 const TIME_MAX_MS = 5000;
-/** Node takes any encoding here, but its types know only those of text. */
-const READ_AS_BYTES = { encoding: 'buffer' as BufferEncoding, bufferSize: 256 };
 
 interface Search {
   isWanted(name: string): boolean;
@@ -44,7 +43,9 @@ export async function searchFiles(
 ): Promise<FileOutput<'search'>> {
   const names = parsePath(path);
   const search: Search = {
-    ...{ limit, signal, pending },
+    limit,
+    signal,
+    pending,
     isWanted: toNameFilter(text),
     deadlineMs: performance.now() + TIME_MAX_MS,
     seen: 0,
@@ -68,7 +69,7 @@ export async function searchFiles(
 }
 
 async function searchDirectory(
-  directory: FileHandle,
+  directory: PathHandle,
   path: string,
   search: Search,
   depth = 0,
@@ -81,11 +82,12 @@ async function searchDirectory(
     }
     const at = `${path}/${found.text}`;
     if (found.isWanted) {
-      const shown = shownOf(found);
+      const shown = asShown(found);
       const status = await lookAt(directory, shown, (entry) => lstat(entry));
       if (status !== null) addMatch(search, { ...toListedEntry(shown.name, status), path: at });
     }
-    if (found.isDirectory && !isOver(search)) await enter(directory, found, { path: at, search, depth });
+    if (found.isDirectory && !checkLimits(search).isOver)
+      await enter(directory, found, { path: at, search, depth });
   }
 }
 
@@ -100,7 +102,7 @@ function addMatch(search: Search, match: Search['matches'][number]): void {
 }
 
 async function enter(
-  parent: FileHandle,
+  parent: PathHandle,
   { text }: Found,
   { path, search, depth }: { path: string; search: Search; depth: number },
 ): Promise<void> {
@@ -118,7 +120,7 @@ async function enter(
 }
 
 /** `closed` to this agent, unlike what is no directory any more. */
-async function openIfThere(at: Buffer): Promise<FileHandle | 'gone' | 'closed'> {
+async function openIfThere(at: Buffer): Promise<PathHandle | 'gone' | 'closed'> {
   try {
     return await openDirectory(at);
   } catch (error) {
@@ -136,17 +138,17 @@ interface Found {
   isDirectory: boolean;
 }
 
-function shownOf({ text, shown }: Found): Shown {
+function asShown({ text, shown }: Found): Shown {
   const name = Buffer.from(text);
   return shown ?? { name, entry: name };
 }
 
 /** Only what is wanted, and directories: most names are forgotten at once. */
-async function findIn(directory: FileHandle, search: Search): Promise<SortedRuns<Found>> {
+async function findIn(directory: PathHandle, search: Search): Promise<SortedRuns<Found>> {
   const found = createSortedRuns<Found>((one, other) => one.text < other.text);
   for await (const entry of entriesIn(directory, search.pending)) {
     search.signal.throwIfAborted();
-    if (isOver(search)) break;
+    if (checkLimits(search).isOver) break;
     search.seen += 1;
     const isWanted = search.isWanted(entry.text);
     if (isWanted || entry.isDirectory) found.add({ ...entry, isWanted });
@@ -154,14 +156,14 @@ async function findIn(directory: FileHandle, search: Search): Promise<SortedRuns
   return found;
 }
 
-function isOver(search: Search): boolean {
+function checkLimits(search: Search): Search {
   search.isOver ||= search.seen >= ENTRIES_MAX || performance.now() > search.deadlineMs;
-  return search.isOver;
+  return search;
 }
 
 /** As users know them. A directory whose name is not text cannot be named in a path. */
 async function* entriesIn(
-  directory: FileHandle,
+  directory: PathHandle,
   pending: PendingFiles,
 ): AsyncGenerator<Omit<Found, 'isWanted'>> {
   const coming = await pending.namesIn(directory);
@@ -169,21 +171,21 @@ async function* entriesIn(
     const shown = { name: Buffer.from(text), entry: Buffer.from(temporaryName) };
     yield { text, shown, isDirectory: false };
   }
-  for await (const entry of await opendir(pathOf(directory), READ_AS_BYTES)) {
-    const name = Buffer.isBuffer(entry.name) ? entry.name : Buffer.from(entry.name);
+  for await (const entry of await openForListing(directory)) {
+    const name = bytesOf(entry.name);
     const text = name.toString();
     if (isOwnName(text) || coming.has(text)) continue;
     if (!isUtf8(name)) yield { text, shown: { name, entry: name }, isDirectory: false };
     else {
-      const isDirectory = entry.isDirectory() || (await isHiddenDirectory(directory, name, entry));
+      const isDirectory = entry.isDirectory() || (await isUnknownDirectory(directory, name, entry));
       yield { text, shown: null, isDirectory };
     }
   }
 }
 
-/** Some file systems tell what a name is of only to who looks. */
-async function isHiddenDirectory(
-  directory: FileHandle,
+/** Some file systems do not list what kind a thing is (DT_UNKNOWN): that is told only to who looks. */
+async function isUnknownDirectory(
+  directory: PathHandle,
   name: Buffer,
   entry: { isFile(): boolean; isSymbolicLink(): boolean },
 ): Promise<boolean> {

@@ -1,9 +1,9 @@
 import type { Beneath } from './beneath.js';
+import type { FileServer } from './contract.js';
 import { FileError } from './errors.js';
+import type { Owner } from './owner.js';
 import { createPendingFiles, type PendingFiles } from './pending.js';
 import type { Account, Quota } from './quota.js';
-import type { Owner } from './sandbox.js';
-import type { FileServer } from './service.js';
 import type { Root } from './walk.js';
 
 /** What every operation on a server's files needs. */

@@ -1,128 +1,24 @@
-import type { Readable } from 'node:stream';
 import type { Logger } from 'pino';
-import type { z } from 'zod';
-import type {
-  FileEntry,
-  FileOperation,
-  FileOperations,
-  FileOutput,
-  HandleOperation,
-  HandleOperations,
-  HandleOutput,
-  PartialUpload,
-} from '../../src/protocol/data-plane.js';
-import type { FileWork, FileWorks, WorkOutput, WorkProgress } from '../../src/protocol/file-works.js';
 import type { Beneath } from './beneath.js';
+import type { Content, FileServer, FileService } from './contract.js';
 import { toFileError } from './errors.js';
 import { createHandleCalls } from './handle-calls.js';
 import { createHandles } from './handles.js';
 import { createLeftovers } from './leftovers.js';
 import { createOperations } from './operations.js';
+import type { Owner } from './owner.js';
 import type { PendingFiles } from './pending.js';
 import type { PullSettings } from './pulling/work.js';
 import { createQuota, type Quota } from './quota.js';
-import type { Owner } from './sandbox.js';
 import { createServerFiles } from './server-files.js';
 import { createUploads } from './uploads/uploads.js';
 import { createWorks } from './works.js';
 
-/** Inputs as zod gives them: whoever calls has parsed them. */
-export type FileRequest<Name extends FileOperation> = z.output<(typeof FileOperations)[Name]['input']>;
-export type HandleRequest<Name extends HandleOperation> = z.output<(typeof HandleOperations)[Name]['input']>;
-
-export type WorkRequest<Name extends FileWork> = z.output<(typeof FileWorks)[Name]['input']>;
-
-export interface FileCall {
-  /** Stops the work and takes back what is half done. */
-  signal: AbortSignal;
-  /** Whose handles they are: any object, the same for all calls of one connection. */
-  connection: object;
-}
-
-export interface WorkCall extends FileCall {
-  /** As often as one likes: who listens takes what he wants of it. */
-  report(progress: WorkProgress): void;
-}
-
-/** So many bytes, no more and no fewer: what cannot be kept up to destroys the stream with an error. */
-export interface Content {
-  sizeBytes: number;
-  /** To be read or destroyed by who gets it: it holds the file open. */
-  stream: Readable;
-}
-
-/**
- * The files of the servers on this node. Every method rejects with a FileError for what is the user's to know; anything
- * else is a bug or a broken disk.
- */
-export interface FileService {
-  operate<Name extends FileOperation>(
-    serverUuid: string,
-    name: Name,
-    request: FileRequest<Name>,
-    call: FileCall,
-  ): Promise<FileOutput<Name>>;
-  /** `length` null: to the end. An offset beyond the end gives no bytes. */
-  read(
-    serverUuid: string,
-    request: { path: string; offset: number; length: number | null },
-    call: FileCall,
-  ): Promise<Content & { entry: FileEntry }>;
-  /**
-   * The end of the source means that all of it came: abort the signal before a source that was cut off ends. The source is
-   * destroyed when the signal is, otherwise left as it is, so that an HTTP/2 stream can still carry the error.
-   * @param sizeBytes What the source must bring exactly; null: not known.
-   */
-  write(
-    serverUuid: string,
-    request: { path: string; replace: boolean; sizeBytes: number | null },
-    source: Readable,
-    call: FileCall,
-  ): Promise<FileEntry>;
-  /** The signal's abort ends it and takes back what is half done. */
-  work<Name extends FileWork>(
-    serverUuid: string,
-    name: Name,
-    request: WorkRequest<Name>,
-    call: WorkCall,
-  ): Promise<WorkOutput<Name>>;
-  /** The next part of an upload. What came before the source failed stays; its end is no promise that all came. */
-  writeUpload(
-    serverUuid: string,
-    request: { uploadId: string; offset: number },
-    source: Readable,
-    call: FileCall,
-  ): Promise<PartialUpload>;
-  operateHandle<Name extends HandleOperation>(
-    handle: string,
-    name: Name,
-    request: HandleRequest<Name>,
-    call: FileCall,
-  ): Promise<HandleOutput<Name>>;
-  readHandle(
-    handle: string,
-    request: { offset: number; length: number | null },
-    call: FileCall,
-  ): Promise<Content>;
-  /** What came before an error stays written. */
-  writeHandle(
-    handle: string,
-    request: { offset: number },
-    source: Readable,
-    call: FileCall,
-  ): Promise<{ bytes: number }>;
-  /** The connection has ended: close its handles. */
-  closeConnection(connection: object): Promise<void>;
-  /** The server is being removed: close the handles of its files and forget what they use. */
-  closeServer(serverUuid: string): Promise<void>;
-  /** Remove what uploads of an agent that was killed have left. To be called once, at the start. */
-  cleanUp(): Promise<void>;
-  close(): Promise<void>;
-}
-
 export interface FileServiceOptions {
   /** Null: there is no such server here. */
   find(serverUuid: string): FileServer | null;
+  /** All that are here, to be looked through for what was forgotten; left out: those with uploads in parts. */
+  serverUuids?: () => readonly string[];
   /** Who files belong to; null: whoever this process is. */
   owner: Owner | null;
   /** A directory of the agent's own, where it notes in which servers something is half written. */
@@ -136,12 +32,6 @@ export interface FileServiceOptions {
   /** Shared with whoever else wants to know what servers take; without it the service has its own. */
   quota?: Quota;
   pull?: PullSettings;
-}
-
-export interface FileServer {
-  directory: string;
-  /** Null: no limit. */
-  limitBytes: number | null;
 }
 
 /**
@@ -163,21 +53,21 @@ export function createFileService(options: FileServiceOptions): FileService {
 
   return {
     operate: (serverUuid, name, request, call) =>
-      inOurWords(async () => await operations.operate(serverUuid, name, request, call)),
+      withFileErrors(async () => await operations.operate(serverUuid, name, request, call)),
     read: (serverUuid, request, call) =>
-      inOurWords(async () => harmless(await operations.read(serverUuid, request, call))),
+      withFileErrors(async () => ignoreStreamErrors(await operations.read(serverUuid, request, call))),
     write: (serverUuid, request, source, call) =>
-      inOurWords(async () => await operations.write(serverUuid, request, source, call)),
+      withFileErrors(async () => await operations.write(serverUuid, request, source, call)),
     work: (serverUuid, name, request, call) =>
-      inOurWords(async () => await works.run(serverUuid, name, request, call)),
+      withFileErrors(async () => await works.run(serverUuid, name, request, call)),
     writeUpload: (serverUuid, request, source, call) =>
-      inOurWords(async () => await uploads.write(serverUuid, request, source, call)),
+      withFileErrors(async () => await uploads.write(serverUuid, request, source, call)),
     operateHandle: (handle, name, request, call) =>
-      inOurWords(async () => await handleCalls.operate(handle, name, request, call)),
+      withFileErrors(async () => await handleCalls.operate(handle, name, request, call)),
     readHandle: (handle, request, call) =>
-      inOurWords(async () => harmless(await handleCalls.read(handle, request, call))),
+      withFileErrors(async () => ignoreStreamErrors(await handleCalls.read(handle, request, call))),
     writeHandle: (handle, request, source, call) =>
-      inOurWords(async () => await handleCalls.write(handle, request, source, call)),
+      withFileErrors(async () => await handleCalls.write(handle, request, source, call)),
     closeConnection: (connection) => handles.closeWhere((file) => file.connection === connection),
     async closeServer(serverUuid) {
       await handles.closeWhere((file) => file.serverUuid === serverUuid);
@@ -197,7 +87,7 @@ export function createFileService(options: FileServiceOptions): FileService {
   };
 }
 
-async function inOurWords<Result>(work: () => Promise<Result>): Promise<Result> {
+async function withFileErrors<Result>(work: () => Promise<Result>): Promise<Result> {
   try {
     return await work();
   } catch (error) {
@@ -206,7 +96,7 @@ async function inOurWords<Result>(work: () => Promise<Result>): Promise<Result> 
 }
 
 /** Who asked may have gone by now, and then nobody hears that the stream was stopped: that must not end the agent. */
-function harmless<Opened extends Content>(content: Opened): Opened {
+function ignoreStreamErrors<Opened extends Content>(content: Opened): Opened {
   content.stream.on('error', () => {});
   return content;
 }

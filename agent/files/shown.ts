@@ -1,9 +1,8 @@
 import { isUtf8 } from 'node:buffer';
-import type { FileHandle } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf } from './descriptors.js';
+import { entryOf, type PathHandle } from './descriptors.js';
 import { namesIn } from './listing.js';
-import { isOwnName, isWaitingName } from './own-names.js';
+import { isOwnName } from './own-names.js';
 import type { PendingFiles } from './pending.js';
 
 /** Something in a directory, as users know it. */
@@ -14,11 +13,7 @@ export interface Shown {
 }
 
 /** In no order, without what is not finished, but with what is pending, under the name that it will get. */
-export async function* shownIn(
-  directory: FileHandle,
-  pending: PendingFiles,
-  { withWaiting = false } = {},
-): AsyncGenerator<Shown> {
+export async function* shownIn(directory: PathHandle, pending: PendingFiles): AsyncGenerator<Shown> {
   const coming = await pending.namesIn(directory);
   for (const [name, temporaryName] of coming) {
     yield { name: Buffer.from(name), entry: Buffer.from(temporaryName) };
@@ -26,14 +21,14 @@ export async function* shownIn(
   for await (const name of namesIn(directory)) {
     const text = name.toString();
     if (isUtf8(name) && coming.has(text)) continue;
-    if (isOwnName(text) && !(withWaiting && isWaitingName(text))) continue;
+    if (isOwnName(text)) continue;
     yield { name, entry: name };
   }
 }
 
 /** Null: it is not there any more. */
 export async function lookAt<Found>(
-  directory: FileHandle,
+  directory: PathHandle,
   { name, entry }: Shown,
   look: (at: Buffer) => Promise<Found>,
 ): Promise<Found | null> {

@@ -18,10 +18,15 @@ export async function lookAtTarget(place: Place, { replace, pending }: Target): 
   const { parent, name } = place;
   const before = (await lstat(entryOf(parent, name)).catch(ignoreMissing)) ?? null;
   if (before?.isDirectory()) throw new FileError('file.is_directory', 'There is a directory of this name.');
-  if (!replace && (before !== null || (await pending.has(place)))) {
-    throw new FileError('file.exists', 'There is a file of this name already.');
-  }
-  return before;
+  if (replace) return before;
+  if (before !== null) throw taken();
+  await requireNothingPending(pending, place);
+  return null;
+}
+
+/** For what is made in one step, which would see a file that is there, but not one that is on its way there. */
+export async function requireNothingPending(pending: PendingFiles, place: Place): Promise<void> {
+  if (await pending.has(place)) throw taken();
 }
 
 /** For what takes long: what would be refused at its end is better refused at its beginning. */
@@ -32,4 +37,8 @@ export async function checkTarget(root: Root, names: string[], target: Target): 
     // Directories are made at the end.
     if (!isErrorCode(error, 'ENOENT')) throw error;
   }
+}
+
+function taken(): FileError {
+  return new FileError('file.exists', 'There is a file of this name already.');
 }

@@ -1,20 +1,10 @@
-import { randomBytes } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, link, lstat, open, rename, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf } from './descriptors.js';
+import { entryOf, type PathHandle } from './descriptors.js';
 import { FileError } from './errors.js';
-import type { Owner } from './sandbox.js';
-
-/** Other than that of any agent before: what has their names is left over. */
-const PROCESS = randomBytes(6).toString('hex');
-const PATTERN = /^\.catalyst-([0-9a-f]{12})-\d+\.part$/;
-let count = 0;
-
-export function isLeftover(name: string): boolean {
-  const [, maker] = PATTERN.exec(name) ?? [];
-  return maker !== undefined && maker !== PROCESS;
-}
+import { newName } from './own-names.js';
+import type { Owner } from './owner.js';
 
 /** A new file beside the one it shall become. Nobody but us may read it before it is finished. */
 export interface TemporaryFile {
@@ -26,14 +16,16 @@ export interface TemporaryFile {
 }
 
 /** For reading and writing, under a name that nothing else has. */
-export async function openTemporary(parent: FileHandle): Promise<{ handle: FileHandle; name: string }> {
-  count += 1;
-  const name = `.catalyst-${PROCESS}-${count}.part`;
+export async function openTemporary(
+  parent: PathHandle,
+  mode = 0o600,
+): Promise<{ handle: FileHandle; name: string }> {
+  const name = newName('part');
   const flags = constants.O_RDWR | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
-  return { handle: await open(entryOf(parent, name), flags, 0o600), name };
+  return { handle: await open(entryOf(parent, name), flags, mode), name };
 }
 
-export async function createTemporary(parent: FileHandle, owner: Owner | null): Promise<TemporaryFile> {
+export async function createTemporary(parent: PathHandle, owner: Owner | null): Promise<TemporaryFile> {
   const { handle, name: temporaryName } = await openTemporary(parent);
   const at = entryOf(parent, temporaryName);
   let isFinished = false;
@@ -55,7 +47,7 @@ export async function createTemporary(parent: FileHandle, owner: Owner | null): 
 }
 
 interface At {
-  parent: FileHandle;
+  parent: PathHandle;
   name: string | Buffer;
 }
 

@@ -1,7 +1,7 @@
-import { type FileHandle, readlink } from 'node:fs/promises';
+import { readlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
 import type { Beneath, Wanted } from './beneath.js';
-import { entryOf, openDirectory, openPlace } from './descriptors.js';
+import { entryOf, openDirectory, openPlace, type PathHandle } from './descriptors.js';
 import { FileError } from './errors.js';
 
 const LINKS_MAX = 40;
@@ -11,7 +11,7 @@ const STEPS_MAX = 2000;
 
 /** Where a name is looked up. To be closed by who gets it. */
 export interface Place {
-  parent: FileHandle;
+  parent: PathHandle;
   name: string;
 }
 
@@ -23,7 +23,7 @@ export interface Root {
 }
 
 /** A directory on the way that is not there is made by it, and opened after. */
-export type MakeDirectory = (parent: FileHandle, name: string) => Promise<void>;
+export type MakeDirectory = (parent: PathHandle, name: string) => Promise<void>;
 
 /**
  * The directory that holds the last of the names, itself not looked at. Each is opened in the one before, never a whole
@@ -36,7 +36,7 @@ export async function walkToParent(root: Root, names: string[], make?: MakeDirec
   if (last === undefined)
     throw new FileError('file.name_invalid', 'This is the directory of the server itself.');
   const above = names.slice(0, -1);
-  const parent = await openBeneath(root, above, 'directory');
+  const parent = openBeneath(root, above, 'directory');
   if (parent !== null) return { parent, name: last };
   const budget = newBudget();
   const { directory } = await walk({ root: root.path, walked: [], todo: above, budget, make });
@@ -47,8 +47,8 @@ export async function walkToParent(root: Root, names: string[], make?: MakeDirec
  * The thing itself, opened as a place only: nothing of its content, and a device does not notice.
  * @param followLinks Whether a link is followed to the end, within the server's directory.
  */
-export async function walkToThing(root: Root, names: string[], followLinks: boolean): Promise<FileHandle> {
-  const thing = await openBeneath(root, names, followLinks ? 'thing' : 'thing or link');
+export async function walkToThing(root: Root, names: string[], followLinks: boolean): Promise<PathHandle> {
+  const thing = openBeneath(root, names, followLinks ? 'thing' : 'thing or link');
   if (thing !== null) return thing;
   const budget = newBudget();
   let [walked, todo]: [string[], string[]] = [[], names];
@@ -81,12 +81,8 @@ export async function withPlace<Result>(
 }
 
 /** Of the directory itself there is nothing to look up. */
-async function openBeneath(
-  { path, beneath }: Root,
-  names: string[],
-  wanted: Wanted,
-): Promise<FileHandle | null> {
-  return beneath === null || names.length === 0 ? null : await beneath.open(path, names, wanted);
+function openBeneath({ path, beneath }: Root, names: string[], wanted: Wanted): PathHandle | null {
+  return beneath === null || names.length === 0 ? null : beneath.open(path, names, wanted);
 }
 
 interface Budget {
@@ -107,7 +103,7 @@ function newBudget(): Budget {
   return { links: 0, steps: 0 };
 }
 
-async function walk(start: Walk): Promise<{ directory: FileHandle; walked: string[] }> {
+async function walk(start: Walk): Promise<{ directory: PathHandle; walked: string[] }> {
   const { root, budget, make } = start;
   let todo = [...start.walked, ...start.todo];
   let walked: string[] = [];
@@ -144,7 +140,7 @@ function spend(budget: Budget) {
   if (budget.steps > STEPS_MAX) throw new FileError('file.not_found', 'The links on the way are too long.');
 }
 
-async function exchange(old: FileHandle, next: Promise<FileHandle>): Promise<FileHandle> {
+async function exchange(old: PathHandle, next: Promise<PathHandle>): Promise<PathHandle> {
   const opened = await next;
   await old.close();
   return opened;
@@ -152,10 +148,10 @@ async function exchange(old: FileHandle, next: Promise<FileHandle>): Promise<Fil
 
 /** Null: it is a link. */
 async function step(
-  directory: FileHandle,
+  directory: PathHandle,
   name: string,
   make: MakeDirectory | undefined,
-): Promise<FileHandle | null> {
+): Promise<PathHandle | null> {
   const at = entryOf(directory, name);
   try {
     return await openDirectory(at);
@@ -175,7 +171,7 @@ async function step(
   }
 }
 
-async function readTarget(directory: FileHandle, name: string, budget: Budget): Promise<string[]> {
+async function readTarget(directory: PathHandle, name: string, budget: Budget): Promise<string[]> {
   budget.links += 1;
   if (budget.links > LINKS_MAX)
     throw new FileError('file.not_found', 'The links on the way lead in a circle.');
@@ -191,7 +187,7 @@ async function readTarget(directory: FileHandle, name: string, budget: Budget): 
   return text.split('/').filter((part) => part !== '' && part !== '.');
 }
 
-async function openRoot(root: string): Promise<FileHandle> {
+async function openRoot(root: string): Promise<PathHandle> {
   try {
     return await openDirectory(root);
   } catch (error) {

@@ -6,14 +6,7 @@ import { gzipSync } from 'node:zlib';
 import { expect, onTestFinished, test } from 'vitest';
 import { tarOf, zipOf } from '../helpers/archive-records.js';
 import { makePlaces } from '../helpers/path-tricks.js';
-import {
-  type Archives,
-  children,
-  countDescriptors,
-  describe,
-  FORMATS,
-  openArchives,
-} from './archives-harness.js';
+import { type Archives, cancelAfter, expectNothingLeft, FORMATS, openArchives } from './archives-harness.js';
 import { isRoot } from './harness.js';
 
 const MEGABYTE = 1024 * 1024;
@@ -26,35 +19,6 @@ function makeTree({ at }: Archives) {
     writeFileSync(at(`world/region/${index}`), randomBytes(200_000));
   }
   writeFileSync(at('world/large'), randomBytes(8 * MEGABYTE));
-}
-
-/** @returns Rejects when it changes anything that should be as it was. */
-async function expectNothingLeft(archives: Archives, work: () => Promise<unknown>) {
-  const { places, usedBytes } = archives;
-  const before = describe(places.server);
-  const used = await usedBytes();
-  const descriptors = countDescriptors();
-  const error = await work().then(
-    () => null,
-    (reason: unknown) => reason,
-  );
-  expect(error).not.toBeNull();
-  expect(describe(places.server)).toEqual(before);
-  expect(children()).toEqual([]);
-  expect(countDescriptors()).toBe(descriptors);
-  expect(await usedBytes()).toBe(used);
-  return error;
-}
-
-/** Aborted as soon as so much has been done. */
-function cancelAfter(doneEntries: number) {
-  const abort = new AbortController();
-  return {
-    signal: abort.signal,
-    report: (progress: { doneEntries: number }) => {
-      if (progress.doneEntries >= doneEntries) abort.abort(new Error('cancelled'));
-    },
-  };
 }
 
 test.each(FORMATS)('cancelled in the middle, nothing is left of %s in either direction', async (format) => {

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { expect } from 'vitest';
 import type { ArchiveFormat, WorkProgress } from '../../src/protocol/file-works.js';
 import { type FilesOptions, openFiles, UUID } from './files-harness.js';
 
@@ -69,15 +70,49 @@ export function countDescriptors(): number {
 
 /** The programs that this process has started and that are still there. */
 export function children(): string[] {
+  return childPids().map((pid) => readFileSync(`/proc/${pid}/cmdline`, 'utf8'));
+}
+
+export function childPids(): number[] {
   return readdirSync('/proc')
-    .filter((name) => /^\d+$/.test(name))
-    .flatMap((pid) => {
-      try {
-        const [, parent] =
-          /^\d+ \(.*\) \S (\d+)/s.exec(readFileSync(join('/proc', pid, 'stat'), 'utf8')) ?? [];
-        return Number(parent) === process.pid ? [readFileSync(join('/proc', pid, 'cmdline'), 'utf8')] : [];
-      } catch {
-        return [];
-      }
-    });
+    .filter((name) => /^\d+$/.test(name) && parentOf(name) === process.pid)
+    .map(Number);
+}
+
+/** Null: it is gone. */
+function parentOf(pid: string): number | null {
+  try {
+    return Number(/^\d+ \(.*\) \S (\d+)/s.exec(readFileSync(join('/proc', pid, 'stat'), 'utf8'))?.[1]);
+  } catch {
+    return null;
+  }
+}
+
+/** @returns Rejects when it changes anything that should be as it was. */
+export async function expectNothingLeft(archives: Archives, work: () => Promise<unknown>) {
+  const { places, usedBytes } = archives;
+  const before = describe(places.server);
+  const used = await usedBytes();
+  const descriptors = countDescriptors();
+  const error = await work().then(
+    () => null,
+    (reason: unknown) => reason,
+  );
+  expect(error).not.toBeNull();
+  expect(describe(places.server)).toEqual(before);
+  expect(children()).toEqual([]);
+  expect(countDescriptors()).toBe(descriptors);
+  expect(await usedBytes()).toBe(used);
+  return error;
+}
+
+/** Aborted as soon as so much has been done. */
+export function cancelAfter(doneEntries: number) {
+  const abort = new AbortController();
+  return {
+    signal: abort.signal,
+    report: (progress: { doneEntries: number }) => {
+      if (progress.doneEntries >= doneEntries) abort.abort(new Error('cancelled'));
+    },
+  };
 }

@@ -2,7 +2,7 @@ import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Readable } from 'node:stream';
 import { buffer } from 'node:stream/consumers';
-import type { FileRequest } from '../../agent/files/service.js';
+import type { FileRequest } from '../../agent/files/contract.js';
 import { type FilesOptions, openFiles } from './files-harness.js';
 
 /** With what is asked of files that are under their names only when they are closed. */

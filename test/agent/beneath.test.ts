@@ -1,13 +1,13 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { copyFileSync, mkdirSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
-import type { FileHandle } from 'node:fs/promises';
 import { basename, dirname, join, resolve } from 'node:path';
 import { createInterface } from 'node:readline';
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { type Beneath, loadBeneath } from '../../agent/files/beneath.js';
+import type { PathHandle } from '../../agent/files/descriptors.js';
 import { toFileError } from '../../agent/files/errors.js';
 import { type Root, walkToParent, walkToThing } from '../../agent/files/walk.js';
 import { CANARY, makePlaces, removePlaces } from '../helpers/path-tricks.js';
@@ -21,8 +21,8 @@ function makeTree() {
   onTestFinished(() => removePlaces(places));
   const counts = { kernel: 0, walk: 0 };
   const counting: Beneath = {
-    async open(...request) {
-      const opened = (await kernel?.open(...request)) ?? null;
+    open(...request) {
+      const opened = kernel?.open(...request) ?? null;
       counts[opened === null ? 'walk' : 'kernel'] += 1;
       return opened;
     },
@@ -42,8 +42,8 @@ const WAYS = {
 };
 
 /** Which thing it is, or what is said instead. */
-async function outcome(opening: Promise<FileHandle>): Promise<string> {
-  let place: FileHandle;
+async function outcome(opening: Promise<PathHandle>): Promise<string> {
+  let place: PathHandle;
   try {
     place = await opening;
   } catch (thrown) {

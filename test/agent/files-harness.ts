@@ -1,4 +1,5 @@
 import { once, setMaxListeners } from 'node:events';
+import { readdirSync, readlinkSync } from 'node:fs';
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
@@ -7,8 +8,9 @@ import { buffer } from 'node:stream/consumers';
 import { pino } from 'pino';
 import { onTestFinished } from 'vitest';
 import type { Beneath } from '../../agent/files/beneath.js';
+import type { FileCall, FileRequest } from '../../agent/files/contract.js';
 import type { PullSettings } from '../../agent/files/pulling/work.js';
-import { createFileService, type FileCall, type FileRequest } from '../../agent/files/service.js';
+import { createFileService } from '../../agent/files/service.js';
 import type { FileOperation, FileOutput } from '../../src/protocol/data-plane.js';
 import { makePlaces, type Places, removePlaces } from '../helpers/path-tricks.js';
 import { isRoot, SERVER_UID } from './harness.js';
@@ -86,6 +88,19 @@ export function openFiles(options: FilesOptions = {}) {
       return service.operate(UUID, 'open', { path, ...none, ...how }, call);
     },
   };
+}
+
+/** Files of a directory that this process has open. */
+export function openBelow(directory: string): string[] {
+  return readdirSync('/proc/self/fd').flatMap((number) => {
+    try {
+      const path = readlinkSync(`/proc/self/fd/${number}`);
+      return path.startsWith(directory) ? [path] : [];
+    } catch {
+      // The one that is open for the listing itself.
+      return [];
+    }
+  });
 }
 
 export type Files = ReturnType<typeof openFiles>;

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { loadAgentConfig } from '../../agent/config.js';
-import { createAddressCheck } from '../../agent/files/pulling/addresses.js';
-import { followRedirect } from '../../agent/files/pulling/addressing.js';
+import { createAddressCheck } from '../../agent/files/pulling/ip-addresses.js';
+import { followRedirect } from '../../agent/files/pulling/urls.js';
 import { openPulls, serve } from './pull-harness.js';
 
 const refused = { code: 'url.refused' };

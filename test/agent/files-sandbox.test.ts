@@ -19,8 +19,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { applyConfigFiles } from '../../agent/config-files/apply.js';
+import { createSandbox } from '../../agent/config-files/sandbox.js';
 import { claimTree } from '../../agent/files/ownership.js';
-import { createSandbox } from '../../agent/files/sandbox.js';
 import type { ConfigFile } from '../../src/protocol/server-specification.js';
 import { isRoot, SERVER_UID } from './harness.js';
 

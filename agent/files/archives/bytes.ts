@@ -103,20 +103,6 @@ export async function readFully(file: FileHandle, position: number, bytes: numbe
   return result;
 }
 
-/** As `readRange`, but a piece may be used only until the next one is asked for: two pieces of memory are enough. */
-export async function* readRangeSparingly(
-  file: FileHandle,
-  range: { start: number; end: number },
-): AsyncGenerator<Buffer> {
-  const chunkBytes = Math.min(CHUNK_BYTES, range.end - range.start);
-  const memory = [Buffer.allocUnsafeSlow(chunkBytes), Buffer.allocUnsafeSlow(chunkBytes)];
-  let turn = 0;
-  yield* readPieces(file, range, () => {
-    turn += 1;
-    return memory[turn % 2] ?? Buffer.alloc(0);
-  });
-}
-
 /**
  * Bytes that are written at once, of which each group may be used only until the next one is asked for. Small ones are
  * copied together; copying large ones would cost as much as reading them.

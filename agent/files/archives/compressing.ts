@@ -1,27 +1,28 @@
 import type { Stats } from 'node:fs';
-import { lstat } from 'node:fs/promises';
 import type { ArchiveFormat, WorkOutput } from '../../../src/protocol/file-works.js';
-import { entryOf } from '../descriptors.js';
+import type { WorkCall, WorkRequest } from '../contract.js';
 import { toEntry } from '../entry.js';
-import { FileError } from '../errors.js';
 import { parseFilePath, parsePath } from '../paths.js';
 import { type Claim, ENTRY_BYTES } from '../quota.js';
 import { heldBytes } from '../regular.js';
 import type { ServerFiles } from '../server-files.js';
-import type { WorkCall, WorkRequest } from '../service.js';
-import { createTemporary, ignoreMissing, type TemporaryFile } from '../temporary.js';
+import { lookAtTarget } from '../target.js';
+import { createTemporary, type TemporaryFile } from '../temporary.js';
 import type { Place } from '../walk.js';
 import { batchGroups } from './bytes.js';
-import { compressInto, type Sink } from './compression.js';
-import { countBytes } from './counting.js';
-import type { PackedEntry } from './entries.js';
+import { type Compression, compressInto, type Packed, type Sink } from './compression.js';
+import { packTar, packZip } from './packing.js';
 import { withParents } from './parents.js';
+import type { Done } from './reader/messages.js';
 import { createSink } from './sink.js';
-import { writeTar } from './tar/writer.js';
-import { readTree } from './tree.js';
-import { writeZip } from './zip/writer.js';
 
 const ARCHIVE_MODE = 0o644;
+const COMPRESSIONS: Record<ArchiveFormat, Compression | null> = {
+  tar: null,
+  'tar.gz': 'gzip',
+  'tar.zst': 'zstd',
+  zip: null,
+};
 
 /** One new file with all of it, under its name in one step at the end; or nothing, and no directory on the way to it. */
 export async function compressPaths(
@@ -50,8 +51,9 @@ interface Packing {
 }
 
 async function packInto(place: Place, packing: Packing): Promise<WorkOutput<'compress'>> {
-  const { account, owner } = packing.files;
-  const replaced = await lookAtOld(place, packing);
+  const { account, owner, pending } = packing.files;
+  const target = { replace: packing.replace, pending };
+  const replaced = await lookAtTarget(place, target);
   const claim = await account.claim(ENTRY_BYTES);
   let isKept = false;
   try {
@@ -60,9 +62,10 @@ async function packInto(place: Place, packing: Packing): Promise<WorkOutput<'com
       claim.wrote(ENTRY_BYTES);
       const entries = await fill(temporary, claim, { ...packing, replaced });
       packing.call.signal.throwIfAborted();
-      const old = await lookAtOld(place, packing);
+      const old = await lookAtTarget(place, target);
       await temporary.finish(place.name, { mode: ARCHIVE_MODE, replace: packing.replace });
       isKept = true;
+      await pending.hide(place);
       if (old !== null) account.credit(heldBytes(old));
       return { entry: toEntry(place.name, await temporary.handle.stat()), entries };
     } finally {
@@ -73,90 +76,38 @@ async function packInto(place: Place, packing: Packing): Promise<WorkOutput<'com
   }
 }
 
-/** What is under the name of the archive: null if nothing is. @throws FileError when it is not to be replaced. */
-async function lookAtOld({ parent, name }: Place, { replace }: Packing): Promise<Stats | null> {
-  const old = (await lstat(entryOf(parent, name)).catch(ignoreMissing)) ?? null;
-  if (old?.isDirectory()) throw new FileError('file.is_directory', `"${name}" is a directory.`);
-  if (old === null || replace) return old;
-  throw new FileError(
-    'file.exists',
-    `There is something called "${name}" already: choose another name or remove it.`,
-  );
-}
-
 /** @returns How many entries there are in the archive. */
 async function fill(
   { handle }: TemporaryFile,
   claim: Claim,
-  packing: Packing & { replaced: Stats | null },
+  { files, paths, call, format, replaced }: Packing & { replaced: Stats | null },
 ): Promise<number> {
-  const { files, paths, call, replaced } = packing;
-  // Ends with the work, and whatever comes of that: also the counting.
-  const over = new AbortController();
-  const signal = AbortSignal.any([call.signal, over.signal]);
-  const done = { bytes: 0, entries: 0, totalBytes: null as number | null };
-  const counting = countBytes(paths, { files, signal }).then((bytes) => {
-    done.totalBytes = bytes;
-  });
-  const report = () =>
-    call.report({
-      doneBytes: done.bytes,
-      totalBytes: done.totalBytes === null ? null : Math.max(done.totalBytes, done.bytes),
-      doneEntries: done.entries,
-    });
-  const entries = counted(readTree(paths, { files, signal, except: replaced }), done, report);
+  let doneEntries = 0;
+  const report = (done: Done) => {
+    doneEntries = done.entries;
+    const totalBytes = done.totalBytes === null ? null : Math.max(done.totalBytes, done.bytes);
+    call.report({ doneBytes: done.bytes, totalBytes, doneEntries });
+  };
+  const options = { files, signal: call.signal, except: replaced, report };
   const sink = createSink(handle, claim);
   try {
-    await encode(entries, { sink, format: packing.format, signal });
-    return done.entries;
+    const compression = COMPRESSIONS[format];
+    const tar = (output: number | null) => packTar(paths, options, output);
+    if (compression !== null) await compressInto(sink, compression, tar, call.signal);
+    else await writeInto(sink, format === 'zip' ? packZip(paths, options) : tar(null), call.signal);
+    return doneEntries;
   } finally {
-    over.abort();
-    await counting;
     await sink.settle();
   }
 }
 
-interface Encoding {
-  sink: Sink;
-  format: ArchiveFormat;
-  signal: AbortSignal;
-}
-
-async function encode(
-  entries: AsyncIterable<PackedEntry>,
-  { sink, format, signal }: Encoding,
-): Promise<void> {
-  const bytes = batchGroups(format === 'zip' ? writeZip(entries, signal) : writeTar(entries));
-  if (format === 'tar.gz') return await compressInto(sink, 'gzip', bytes, signal);
-  if (format === 'tar.zst') return await compressInto(sink, 'zstd', bytes, signal);
-  for await (const pieces of bytes) {
-    signal.throwIfAborted();
-    await sink.write(pieces);
-  }
-}
-
-interface Done {
-  bytes: number;
-  entries: number;
-}
-
-async function* counted(
-  entries: AsyncIterable<PackedEntry>,
-  done: Done,
-  report: () => void,
-): AsyncGenerator<PackedEntry> {
-  async function* countedContent(content: AsyncIterable<Buffer>): AsyncGenerator<Buffer> {
-    for await (const piece of content) {
-      yield piece;
-      done.bytes += piece.length;
-      report();
+async function writeInto(sink: Sink, { groups, close }: Packed, signal: AbortSignal): Promise<void> {
+  try {
+    for await (const pieces of batchGroups(groups)) {
+      signal.throwIfAborted();
+      await sink.write(pieces);
     }
-  }
-  for await (const entry of entries) {
-    if (Buffer.isBuffer(entry.content)) yield entry;
-    else yield { ...entry, content: countedContent(entry.content) };
-    if (Buffer.isBuffer(entry.content)) done.bytes += entry.content.length;
-    done.entries += 1;
-    report();
+  } finally {
+    await close();
   }
 }

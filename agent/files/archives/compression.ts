@@ -5,6 +5,7 @@ import { createGunzip, createGzip } from 'node:zlib';
 import { FileError, toFileError } from '../errors.js';
 import { batchPieces, readRange } from './bytes.js';
 import { type Filter, findProgram, startFilter } from './programs.js';
+import { openPipe } from './reader/pipe.js';
 import { cutOff, damaged, remainder } from './refusals.js';
 
 export type Compression = 'gzip' | 'zstd';
@@ -21,41 +22,67 @@ export interface Sink {
   observe(): Promise<void>;
 }
 
+/** Whoever takes what is given to him has ended, and says himself why. */
+export class TakerGone extends Error {
+  override name = 'TakerGone';
+}
+
+/** What is being packed, from the moment it is made. */
+export interface Packed {
+  /** Each may be used until the next one is asked for. */
+  groups: AsyncIterable<Buffer[]>;
+  /** To be called in any case; what reads from its pipe has to read on, or to be gone. */
+  close(): Promise<void>;
+}
+
+/** @param output A pipe that all of it goes to. Null: it comes to us. */
+export type Source = (output: number | null) => Packed;
+
 /**
  * The program writes to the file itself: all of it through our hands would cost as much as reading it. It is given more only
- * after what it has written so far is accounted for, so it is never ahead by more than it holds in memory.
+ * after what it has written so far is accounted for, so it is never ahead by more than it and the blocks on the way hold.
  * @throws FileError `archive.unsupported` before anything is begun when this machine cannot.
  */
 export async function compressInto(
   sink: Sink,
   compression: Compression,
-  source: AsyncIterable<Buffer[]>,
+  source: Source,
   signal: AbortSignal,
 ): Promise<void> {
   const program = await programFor(compression);
-  if (program === null) {
-    const compressed = through(async () => filterInProcess(createGzip()), source, signal, notCompressed);
-    for await (const pieces of batchPieces(compressed)) await sink.write(pieces);
-    return;
-  }
+  const pipe = program === null ? null : await openPipe();
+  const packed = source(pipe?.writeEnd ?? null);
+  const start = async () => {
+    if (program === null) return filterInProcess(createGzip());
+    const ends = { input: pipe?.readEnd ?? null, output: sink.file.fd };
+    const filter = await startFilter([program, ...PACKING[compression]], ends);
+    // So that it is told when the program is gone.
+    pipe?.closeReadEnd();
+    return filter;
+  };
   async function* observed(): AsyncGenerator<Buffer[]> {
-    for await (const pieces of source) {
-      await sink.observe();
+    for await (const pieces of packed.groups) {
+      if (program !== null) await sink.observe();
       yield pieces;
     }
+    pipe?.closeWriteEnd();
   }
-  const words = [program, ...PACKING[compression]];
-  const start = () => startFilter(words, { input: null, output: sink.file.fd });
-  for await (const pieces of batchPieces(through(start, observed(), signal, notCompressed))) {
-    await sink.write(pieces);
+  try {
+    const compressed = through(start, observed(), signal, notCompressed);
+    for await (const pieces of batchPieces(compressed)) await sink.write(pieces);
+    if (program !== null) await sink.observe();
+  } finally {
+    pipe?.closeReadEnd();
+    await packed.close();
+    pipe?.closeWriteEnd();
   }
-  await sink.observe();
 }
 
 function notCompressed(complaint: string): never {
   if (/no space|quota/i.test(complaint))
     throw toFileError(Object.assign(new Error(complaint), { code: 'ENOSPC' }));
-  throw new FileError('file.failed', `The archive could not be compressed: ${complaint}`);
+  const reason = complaint === '' ? 'the program that does it has been ended. Try again.' : complaint;
+  throw new FileError('file.failed', `The archive could not be compressed: ${reason}`);
 }
 
 const PACKING: Record<Compression, string[]> = { gzip: ['-c'], zstd: ['-q', '-c', '-T0'] };
@@ -118,11 +145,11 @@ export async function* through(
     if (signal.aborted) filter.kill();
     yield* readAll(filter);
     const failure = await feeding;
-    if (failure !== null) throw failure.error;
+    if (failure !== null && !(failure.error instanceof TakerGone)) throw failure.error;
     signal.throwIfAborted();
     const { isGood, complaint } = await filter.ended;
     signal.throwIfAborted();
-    if (!isGood) onFailure(complaint);
+    if (!isGood || failure !== null) onFailure(complaint);
   } finally {
     signal.removeEventListener('abort', filter.kill);
     filter.kill();
@@ -144,12 +171,13 @@ async function* readAll({ output, ended }: Filter): AsyncGenerator<Buffer> {
 
 /** What is given to it is with the system, or the filter gone, before more is asked for. */
 async function feed({ input }: Filter, source: AsyncIterable<Buffer[]> | null): Promise<void> {
-  if (input === null || source === null) return;
+  if (source === null) return;
   for await (const pieces of source) {
-    if (input.destroyed) return;
-    await writePieces(input, pieces);
+    // Null: it has got them another way.
+    if (input?.destroyed) return;
+    if (input !== null) await writePieces(input, pieces);
   }
-  input.end();
+  input?.end();
 }
 
 function writePieces(input: Writable, pieces: Buffer[]): Promise<void> {

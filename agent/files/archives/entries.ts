@@ -4,8 +4,8 @@ export const ENTRIES_MAX = 200_000;
 export const NAMES_MAX_BYTES = 64 * 1024 * 1024;
 export const TARGET_MAX_BYTES = 4095;
 
-/** What goes into an archive. */
-export interface PackedEntry {
+/** What is found to be packed. */
+export interface TreeEntry {
   /** Relative, without a slash at its end. As bytes: a name need not be text. */
   name: Buffer;
   kind: 'file' | 'directory' | 'link';
@@ -14,13 +14,17 @@ export interface PackedEntry {
   modifiedAtMs: number;
   /** Of the content; 0 for what is no file. */
   sizeBytes: number;
-  /**
-   * May be shorter or longer than announced by now. To be read before the next entry is asked for, and each piece of it to
-   * be done with before the next piece is: their memory is used again.
-   */
-  content: Buffer | AsyncIterable<Buffer>;
   /** Of a link. */
   target: Buffer;
+}
+
+/** What goes into an archive. */
+export interface PackedEntry extends TreeEntry {
+  /**
+   * Exactly as much as announced. To be read before the next entry is asked for, and each piece of it to be done with before
+   * the next piece is: their memory is used again.
+   */
+  content: Buffer | AsyncIterable<Buffer>;
 }
 
 /** What is in an archive, as it says: nothing of it has been checked but that it can be read. */

@@ -2,12 +2,13 @@ import { constants } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import type { WorkOutput } from '../../../src/protocol/file-works.js';
 import { isErrorCode } from '../../atomic-file.js';
+import type { WorkCall, WorkRequest } from '../contract.js';
+import type { PathHandle } from '../descriptors.js';
 import { FileError } from '../errors.js';
 import { parseFilePath, parsePath } from '../paths.js';
 import { type Claim, ENTRY_BYTES } from '../quota.js';
 import { openRegular } from '../regular.js';
 import type { ServerFiles } from '../server-files.js';
-import type { WorkCall, WorkRequest } from '../service.js';
 import { type Root, walkToThing } from '../walk.js';
 import { type Admitted, createAdmission } from './admission.js';
 import { createByteReader, readRange } from './bytes.js';
@@ -55,7 +56,7 @@ async function openArchive({ root, owner }: ServerFiles, path: string): Promise<
 }
 
 interface Base {
-  directory: FileHandle;
+  directory: PathHandle;
   /** What is yet to be made in it. */
   missing: Buffer[];
 }
@@ -109,7 +110,7 @@ async function extractInto(base: Base, extraction: Extraction): Promise<WorkOutp
       await staging.finish();
       extraction.call.signal.throwIfAborted();
       // What follows takes a moment, and is not stopped half-way.
-      await mergeInto(base.directory, staging.root, account);
+      await mergeInto(base.directory, staging.root, extraction.files);
       isKept = true;
       return output;
     } finally {

@@ -1,12 +1,14 @@
 import type { Stats } from 'node:fs';
-import { type FileHandle, lstat, rename } from 'node:fs/promises';
-import { entryOf, openDirectory } from '../descriptors.js';
+import { lstat, rename } from 'node:fs/promises';
+import { entryOf, openDirectory, type PathHandle } from '../descriptors.js';
 import { FileError } from '../errors.js';
-import { namesIn } from '../listing.js';
-import type { Account } from '../quota.js';
+import { batchesIn } from '../listing.js';
+import type { PendingFiles } from '../pending.js';
 import { heldBytes } from '../regular.js';
+import type { ServerFiles } from '../server-files.js';
 import { ignoreMissing } from '../temporary.js';
 import { together } from '../together.js';
+import type { Place } from '../walk.js';
 import { showName } from './refusals.js';
 
 const AT_ONCE = 32;
@@ -15,20 +17,23 @@ const AT_ONCE = 32;
  * Everything in one directory into another: directories that are there already are merged, files replaced, each in one
  * step. What cannot be merged is found before anything is moved; then it is not to be stopped any more.
  */
-export async function mergeInto(target: FileHandle, staged: FileHandle, account: Account): Promise<void> {
-  const compare = (pairs: Pair[]) => {
-    for (const pair of pairs) expectMergeable(pair);
-    return Promise.resolve();
+export async function mergeInto(
+  target: PathHandle,
+  staged: PathHandle,
+  { account, pending }: Pick<ServerFiles, 'account' | 'pending'>,
+): Promise<void> {
+  const compare = async (pairs: Pair[]) => {
+    for (const pair of pairs) await requireMergeable(pair, pending);
   };
   await forEachPair({ target, staged, path: Buffer.alloc(0) }, compare);
   await forEachPair({ target, staged, path: Buffer.alloc(0) }, async (pairs) => {
-    await together(pairs.map((pair) => move(pair, account)));
+    await together(pairs.map((pair) => move(pair, { account, pending })));
   });
 }
 
 interface Directories {
-  target: FileHandle;
-  staged: FileHandle;
+  target: PathHandle;
+  staged: PathHandle;
   /** For messages. */
   path: Buffer;
 }
@@ -42,15 +47,15 @@ interface Pair extends Directories {
 
 /** Only where there is a directory on both sides is what is in it looked at. */
 async function forEachPair(directories: Directories, use: (pairs: Pair[]) => Promise<void>): Promise<void> {
-  for await (const names of batchesOf(directories.staged)) {
-    const found = await together(names.map((name) => lookAt(directories, name)));
+  for await (const names of batchesIn(directories.staged, AT_ONCE)) {
+    const found = await together(names.map((name) => pairOf(directories, name)));
     const pairs = found.filter((pair) => pair !== null);
     await use(pairs.filter((pair) => !areDirectories(pair)));
     for (const pair of pairs.filter(areDirectories)) await inBoth(pair, (inner) => forEachPair(inner, use));
   }
 }
 
-async function lookAt(directories: Directories, name: Buffer): Promise<Pair | null> {
+async function pairOf(directories: Directories, name: Buffer): Promise<Pair | null> {
   const { target, staged } = directories;
   const newStatus = await lstat(entryOf(staged, name)).catch(ignoreMissing);
   if (!newStatus) return null;
@@ -63,10 +68,13 @@ function areDirectories({ newStatus, oldStatus }: Pair): boolean {
   return newStatus.isDirectory() && oldStatus?.isDirectory() === true;
 }
 
-function expectMergeable({ path, newStatus, oldStatus }: Pair): void {
-  if (oldStatus === null || newStatus.isDirectory() === oldStatus.isDirectory()) return;
-  const [is, was] = newStatus.isDirectory()
-    ? ['a directory', oldStatus.isSymbolicLink() ? 'a link' : 'a file']
+async function requireMergeable(pair: Pair, pending: PendingFiles): Promise<void> {
+  const { path, newStatus, oldStatus } = pair;
+  const isDirectory = newStatus.isDirectory();
+  if (oldStatus === null && !(isDirectory && (await pending.has(placeOf(pair))))) return;
+  if (oldStatus?.isDirectory() === isDirectory) return;
+  const [is, was] = isDirectory
+    ? ['a directory', oldStatus?.isSymbolicLink() ? 'a link' : 'a file']
     : ['a file', 'a directory'];
   throw new FileError(
     'file.exists',
@@ -88,18 +96,16 @@ async function inBoth(pair: Pair, use: (inner: Directories) => Promise<void>): P
   }
 }
 
-async function move({ staged, target, name, oldStatus }: Pair, account: Account): Promise<void> {
+async function move(
+  pair: Pair,
+  { account, pending }: Pick<ServerFiles, 'account' | 'pending'>,
+): Promise<void> {
+  const { staged, target, name, oldStatus } = pair;
   await rename(entryOf(staged, name), entryOf(target, name));
+  await pending.hide(placeOf(pair));
   if (oldStatus !== null) account.credit(heldBytes(oldStatus));
 }
 
-async function* batchesOf(directory: FileHandle): AsyncGenerator<Buffer[]> {
-  let names: Buffer[] = [];
-  for await (const name of namesIn(directory)) {
-    names.push(name);
-    if (names.length < AT_ONCE) continue;
-    yield names;
-    names = [];
-  }
-  yield names;
+function placeOf({ target, name }: Pair): Place {
+  return { parent: target, name: name.toString() };
 }

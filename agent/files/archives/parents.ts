@@ -1,13 +1,13 @@
-import { type FileHandle, rmdir } from 'node:fs/promises';
+import { rmdir } from 'node:fs/promises';
 import { isErrorCode } from '../../atomic-file.js';
-import { entryOf, openDirectory, pathOf } from '../descriptors.js';
+import { entryOf, openDirectory, type PathHandle, pathOf } from '../descriptors.js';
 import { makeDirectory } from '../making.js';
 import { ENTRY_BYTES } from '../quota.js';
 import type { ServerFiles } from '../server-files.js';
 import { type Place, walkToParent, withPlace } from '../walk.js';
 
 interface Made {
-  parent: FileHandle;
+  parent: PathHandle;
   name: string;
 }
 
@@ -18,7 +18,7 @@ export async function withParents<Result>(
   work: (place: Place) => Promise<Result>,
 ): Promise<Result> {
   const made: Made[] = [];
-  async function make(parent: FileHandle, name: string): Promise<void> {
+  async function make(parent: PathHandle, name: string): Promise<void> {
     try {
       await (await makeDirectory(parent, name, files)).close();
     } catch (error) {

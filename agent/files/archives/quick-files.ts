@@ -1,4 +1,4 @@
-import { close, fchmod, fchown, fstatSync, futimes, open, read, type Stats, writev } from 'node:fs';
+import { close, fchmod, fchown, fstatSync, futimes, open, type Stats, writev } from 'node:fs';
 import { promisify } from 'node:util';
 import { lengthOf } from './bytes.js';
 
@@ -15,16 +15,6 @@ export const setTimes = promisify(futimes);
 
 export function statusOf(file: number): Stats {
   return fstatSync(file);
-}
-
-/** @returns How many bytes there were: fewer at the end of the file. */
-export function readInto(file: number, buffer: Buffer, start: number, position: number): Promise<number> {
-  return new Promise((resolve, reject) => {
-    read(file, buffer, start, buffer.length - start, position, (error, bytesRead) => {
-      if (error) reject(error);
-      else resolve(bytesRead);
-    });
-  });
 }
 
 export async function writePieces(file: number, pieces: Buffer[], position: number): Promise<void> {

@@ -1,6 +1,6 @@
-import { chmod, chown, type FileHandle, mkdir, utimes } from 'node:fs/promises';
-import { entryOf, openDirectory, pathOf } from '../descriptors.js';
-import type { Owner } from '../sandbox.js';
+import { chmod, chown, mkdir, utimes } from 'node:fs/promises';
+import { entryOf, openDirectory, type PathHandle, pathOf } from '../descriptors.js';
+import type { Owner } from '../owner.js';
 
 export const DIRECTORIES_OPEN_MAX = 128;
 /** Half of the times that the file systems of today can keep are far enough away. */
@@ -13,16 +13,16 @@ export interface Attributes {
 
 interface KnownDirectory extends Attributes {
   parts: Buffer[];
-  handle: FileHandle | null;
+  handle: PathHandle | null;
 }
 
 /** Those that have been made in the staging directory, some of them open. */
-export function openDirectories(root: FileHandle) {
+export function openDirectories(root: PathHandle) {
   const known = new Map<string, KnownDirectory>();
   let openCount = 0;
   const keyOf = (parts: Buffer[]) => Buffer.concat(parts.flatMap((part) => [part, SLASH])).toString('latin1');
 
-  async function openNext(parent: FileHandle, parts: Buffer[]): Promise<FileHandle> {
+  async function openNext(parent: PathHandle, parts: Buffer[]): Promise<PathHandle> {
     const key = keyOf(parts);
     const before = known.get(key);
     if (before?.handle) return before.handle;
@@ -35,7 +35,7 @@ export function openDirectories(root: FileHandle) {
     return handle;
   }
 
-  async function openParts(parts: Buffer[]): Promise<FileHandle> {
+  async function openParts(parts: Buffer[]): Promise<PathHandle> {
     const direct = known.get(keyOf(parts))?.handle;
     if (direct) return direct;
     let directory = root;

@@ -1,10 +1,11 @@
 import { constants } from 'node:fs';
-import { chown, type FileHandle, mkdir, symlink } from 'node:fs/promises';
-import { entryOf, openDirectory, openPlace, pathOf } from '../descriptors.js';
+import { mkdir } from 'node:fs/promises';
+import { entryOf, openDirectory, openPlace, type PathHandle } from '../descriptors.js';
+import { createLink } from '../links.js';
+import { newName } from '../own-names.js';
+import type { Owner } from '../owner.js';
 import { openRegular } from '../regular.js';
-import type { Owner } from '../sandbox.js';
 import { batchPieces, lengthOf, readRange } from './bytes.js';
-import { newStagingName, removeTree } from './leftover-directories.js';
 import { createPool } from './pool.js';
 import {
   closeNumber,
@@ -22,6 +23,7 @@ import {
   openDirectories,
   secondsOf,
 } from './staged-directories.js';
+import { removeTree } from './tree-removal.js';
 
 /** One less than the threads that Node has for files: others want to get at theirs meanwhile. */
 const FILES_AT_ONCE = 3;
@@ -30,7 +32,7 @@ const CREATE = constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
 
 /** A directory that nobody but us may enter, in which an archive is unpacked. Links in it are never followed. */
 export interface Staging {
-  root: FileHandle;
+  root: PathHandle;
   addDirectory(parts: Buffer[], attributes: Attributes): Promise<void>;
   /** @param onWritten After each piece. What is in memory is written while other files are. */
   addFile(
@@ -53,8 +55,8 @@ export interface Staging {
   remove(): Promise<void>;
 }
 
-export async function createStaging(parent: FileHandle, owner: Owner | null): Promise<Staging> {
-  const name = newStagingName();
+export async function createStaging(parent: PathHandle, owner: Owner | null): Promise<Staging> {
+  const name = newName('unpacking');
   await mkdir(entryOf(parent, name), 0o700);
   const root = await openDirectory(entryOf(parent, name)).catch(async (error: unknown) => {
     await removeTree(parent, name);
@@ -65,7 +67,7 @@ export async function createStaging(parent: FileHandle, owner: Owner | null): Pr
   const links: { parts: Buffer[]; target: Buffer }[] = [];
 
   /** Nobody works by a directory that is closed to make room for others. */
-  async function directoryOf(parts: Buffer[]): Promise<FileHandle> {
+  async function directoryOf(parts: Buffer[]): Promise<PathHandle> {
     if (directories.openCount() >= DIRECTORIES_OPEN_MAX) {
       await pool.drain();
       await directories.closeAll();
@@ -107,7 +109,7 @@ export async function createStaging(parent: FileHandle, owner: Owner | null): Pr
       await pool.drain();
       for (const { parts, target } of links) {
         const parent = await directoryOf(parts.slice(0, -1));
-        await makeLink(entryOf(parent, nameOf(parts)), target, owner);
+        await createLink({ parent, name: nameOf(parts) }, target, owner);
       }
       await directories.finish(owner);
     },
@@ -147,17 +149,5 @@ async function writeNew(
     if (seconds !== null) await setTimes(file, seconds, seconds);
   } finally {
     await closeNumber(file);
-  }
-}
-
-async function makeLink(at: Buffer, target: Buffer, owner: Owner | null): Promise<void> {
-  await symlink(target, at);
-  if (owner === null) return;
-  const made = await openPlace(at);
-  try {
-    // Whatever may be there by now: only a link is worth nothing to who gets it.
-    if ((await made.stat()).isSymbolicLink()) await chown(pathOf(made), owner.uid, owner.gid);
-  } finally {
-    await made.close();
   }
 }

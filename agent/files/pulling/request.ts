@@ -2,9 +2,9 @@ import type { LookupAddress } from 'node:dns';
 import { type ClientRequest, type IncomingMessage, request as requestByHttp } from 'node:http';
 import { request as requestByHttps } from 'node:https';
 import type { LookupFunction } from 'node:net';
-import type { AddressCheck } from './addresses.js';
-import { findAddresses, followRedirect, type Resolve } from './addressing.js';
 import { failed, refused, toFailure } from './failures.js';
+import type { AddressCheck } from './ip-addresses.js';
+import { findAddresses, followRedirect, type Resolve } from './urls.js';
 
 export interface Requesting {
   resolve: Resolve;

@@ -5,12 +5,12 @@ import { checkTarget } from '../target.js';
 import { walkToParent, withPlace } from '../walk.js';
 import type { Works, WorksOptions } from '../works.js';
 import { writeFile } from '../writing.js';
-import { createAddressCheck } from './addresses.js';
-import { parseAddress, type Resolve, resolveBySystem } from './addressing.js';
 import { readBody } from './body.js';
 import { failed } from './failures.js';
+import { createAddressCheck } from './ip-addresses.js';
 import { nameOf } from './naming.js';
 import { fetchAnswer } from './request.js';
+import { parseUrl, type Resolve, resolveBySystem } from './urls.js';
 
 export interface PullSettings {
   /** In CIDR notation: of them files are fetched though they are not public. Users of all servers can reach them then. */
@@ -37,7 +37,7 @@ export function createPullWork({ filesOf, leftovers, pull = {} }: WorksOptions):
   return async (serverUuid, { url, path, replace, sizeBytesMax }, call) => {
     const files = filesOf(serverUuid);
     const target = parseTarget(path);
-    const start = parseAddress(url);
+    const start = parseUrl(url);
     if (!target.isDirectory) await checkTarget(files.root, target.names, { ...files, replace });
     return await withDeadline(limits.totalTimeoutMs, call.signal, async (signal) => {
       const answer = await fetchAnswer(start, { ...limits, resolve, isAllowed, signal });

@@ -1,45 +1,54 @@
 import { randomUUID } from 'node:crypto';
 import { type PartialUpload, UPLOADS_PER_SERVER_MAX } from '../../../src/protocol/data-plane.js';
+import type { FileCall, FileRequest } from '../contract.js';
 import { FileError } from '../errors.js';
 import { parseFilePath } from '../paths.js';
 import { ENTRY_BYTES } from '../quota.js';
-import type { FileCall, FileRequest } from '../service.js';
 import { checkTarget } from '../target.js';
 import { createBytes } from './bytes.js';
 import { drop, nextExpiry, toPartial, type UploadStore } from './store.js';
+import { dropExpired } from './sweeping.js';
 
 export async function beginUpload(
-  { filesOf, notes, turns }: UploadStore,
+  store: UploadStore,
   serverUuid: string,
   { path, replace, sizeBytes }: FileRequest<'begin-upload'>,
   { signal }: FileCall,
 ): Promise<PartialUpload> {
+  const { filesOf, notes, locks } = store;
   const files = filesOf(serverUuid);
   const names = parseFilePath(path);
   await checkTarget(files.root, names, { ...files, replace });
   const uploadId = randomUUID();
-  return await turns.take({ serverUuid, uploadId }, signal, async () => {
+  return await locks.take({ serverUuid, uploadId }, signal, async () => {
     // All of it must fit now. Room is only taken part by part: it is not kept free for a day.
     const claim = await files.account.claim(sizeBytes + ENTRY_BYTES);
     let isKept = false;
     try {
-      const inode = await createBytes(files, uploadId);
-      claim.wrote(ENTRY_BYTES);
-      const where = { uploadId, path: `/${names.join('/')}`, replace, inode };
-      const note = { ...where, sizeBytes, receivedBytes: 0, expiresAtMs: nextExpiry() };
-      await notes.write(serverUuid, note);
-      // Counted with this one: of several that begin at once none is overlooked.
-      if ((await notes.uploads(serverUuid)).length > UPLOADS_PER_SERVER_MAX) throw tooMany();
+      const note = await locks.whileBeginning(serverUuid, async () => {
+        await requireRoom(store, serverUuid);
+        const inode = await createBytes(files, uploadId);
+        claim.wrote(ENTRY_BYTES);
+        const where = { uploadId, path: `/${names.join('/')}`, replace, inode };
+        const begun = { ...where, sizeBytes, receivedBytes: 0, expiresAtMs: nextExpiry() };
+        await notes.write(serverUuid, begun);
+        return begun;
+      });
       isKept = true;
       return toPartial(note);
     } finally {
-      if (!isKept) await drop(files, notes, { serverUuid, uploadId });
+      if (!isKept) await drop(store, files, { serverUuid, uploadId });
       claim.end(isKept);
     }
   });
 }
 
-function tooMany(): FileError {
+/** What has expired takes no room, though it is swept only once an hour. */
+async function requireRoom(store: UploadStore, serverUuid: string): Promise<void> {
+  const isFull = async () => (await store.notes.uploads(serverUuid)).length >= UPLOADS_PER_SERVER_MAX;
+  if (!(await isFull())) return;
+  await dropExpired(store, serverUuid);
+  if (!(await isFull())) return;
   const sentence = `The server has ${UPLOADS_PER_SERVER_MAX} unfinished uploads: finish or cancel one first.`;
-  return new FileError('file.busy', sentence);
+  throw new FileError('file.busy', sentence);
 }

@@ -1,8 +1,9 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
-import { entryOf, openPlace, pathOf } from '../descriptors.js';
+import { entryOf, openPlace, type PathHandle, pathOf } from '../descriptors.js';
+import { nameOfUpload } from '../own-names.js';
+import type { Owner } from '../owner.js';
 import { heldBytes } from '../regular.js';
-import type { Owner } from '../sandbox.js';
 import type { ServerFiles } from '../server-files.js';
 import { ignoreMissing } from '../temporary.js';
 import { walkToParent, withPlace } from '../walk.js';
@@ -10,25 +11,17 @@ import { walkToParent, withPlace } from '../walk.js';
 /**
  * The bytes of an upload are in the topmost directory of the server, so that its disk limit counts them and one rename
  * puts them in their place. It is the game's directory: whatever has the name is looked at each time before it is used.
+ * To be used only until the `use` that it is given to has ended.
  */
-const NAME = /^\.catalyst-upload-([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})$/;
-const nameOf = (uploadId: string) => `.catalyst-upload-${uploadId}`;
-
-/** The upload that a file of this name has the bytes of; null: it is no such name. */
-export function uploadIdOf(name: string): string | null {
-  return NAME.exec(name)?.[1] ?? null;
-}
-
-/** To be used only until the `use` that it is given to has ended. */
 export interface UploadBytes {
   file: FileHandle;
-  parent: FileHandle;
+  parent: PathHandle;
   name: string;
 }
 
 /** Nobody but us may read it: it belongs to the server only once it is whole. @returns Its inode. */
 export async function createBytes({ root }: ServerFiles, uploadId: string): Promise<string> {
-  return await withPlace(walkToParent(root, [nameOf(uploadId)]), async ({ parent, name }) => {
+  return await withPlace(walkToParent(root, [nameOfUpload(uploadId)]), async ({ parent, name }) => {
     const flags = constants.O_WRONLY | constants.O_CREAT | constants.O_EXCL | constants.O_NOFOLLOW;
     const file = await open(entryOf(parent, name), flags, 0o600);
     try {
@@ -51,7 +44,7 @@ export async function withBytes<Result>(
   { uploadId, inode }: Known,
   use: (bytes: UploadBytes) => Promise<Result>,
 ): Promise<Result | null> {
-  return await withPlace(walkToParent(root, [nameOf(uploadId)]), async ({ parent, name }) => {
+  return await withPlace(walkToParent(root, [nameOfUpload(uploadId)]), async ({ parent, name }) => {
     const file = await openBytes(parent, name, { inode, owner });
     if (file === null) return null;
     try {
@@ -63,7 +56,7 @@ export async function withBytes<Result>(
 }
 
 async function openBytes(
-  parent: FileHandle,
+  parent: PathHandle,
   name: string,
   { inode, owner }: { inode: string; owner: Owner | null },
 ): Promise<FileHandle | null> {
@@ -92,7 +85,7 @@ function isOurs(status: BigIntStats, owner: Owner | null): boolean {
 
 /** Removes whatever has the name, unless it is a directory: nothing of ours then. */
 export async function removeBytes({ root, account }: ServerFiles, uploadId: string): Promise<void> {
-  await withPlace(walkToParent(root, [nameOf(uploadId)]), async ({ parent, name }) => {
+  await withPlace(walkToParent(root, [nameOfUpload(uploadId)]), async ({ parent, name }) => {
     const at = entryOf(parent, name);
     const status = await lstat(at).catch(ignoreMissing);
     if (!status || status.isDirectory()) return;

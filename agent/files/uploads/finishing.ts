@@ -1,23 +1,21 @@
-import { createHash } from 'node:crypto';
-import { type FileHandle, lstat, rename } from 'node:fs/promises';
+import { lstat, rename } from 'node:fs/promises';
 import type { FileEntry } from '../../../src/protocol/data-plane.js';
 import { isErrorCode } from '../../atomic-file.js';
+import type { FileCall } from '../contract.js';
 import { entryOf } from '../descriptors.js';
 import { toEntry } from '../entry.js';
 import { FileError } from '../errors.js';
 import { makeIfMissing } from '../making.js';
 import { parseFilePath } from '../paths.js';
 import { heldBytes } from '../regular.js';
-import type { FileCall } from '../service.js';
 import { lookAtTarget } from '../target.js';
 import { moveWithoutReplacing } from '../temporary.js';
 import { type Place, walkToParent, withPlace } from '../walk.js';
 import type { UploadBytes } from './bytes.js';
-import { drop, type HeldUpload, holding, receivedIn, type UploadStore } from './store.js';
-import type { UploadName } from './turns.js';
+import { drop, forget, type HeldUpload, holding, receivedIn, type UploadStore } from './store.js';
+import type { UploadName } from './upload-locks.js';
 
 const FILE_MODE = 0o644;
-const CHUNK_BYTES = 1024 * 1024;
 
 export async function finishUpload(
   store: UploadStore,
@@ -30,28 +28,15 @@ export async function finishUpload(
     if (missingBytes > 0) {
       throw new FileError('upload.incomplete', `${missingBytes} bytes have not been sent yet.`);
     }
-    if (sha256 !== undefined && (await checksumOf(bytes.file, signal)) !== sha256) {
+    if (sha256 !== undefined && (await store.checksums.of(name, bytes.file, signal)) !== sha256) {
       // Nobody can tell which of its bytes are wrong, and none can be sent again: it would only take up room.
-      await drop(files, store.notes, name);
+      await drop(store, files, name);
       throw new FileError('upload.checksum_mismatch', 'What has arrived is not what was sent: begin anew.');
     }
     const entry = await putInPlace(held);
-    await store.notes.remove(name.serverUuid, name.uploadId);
+    await forget(store, name);
     return entry;
   });
-}
-
-/** In lower-case hexadecimal digits. */
-async function checksumOf(file: FileHandle, signal: AbortSignal): Promise<string> {
-  const hash = createHash('sha256');
-  const chunk = Buffer.allocUnsafeSlow(CHUNK_BYTES);
-  for (let position = 0; ; ) {
-    signal.throwIfAborted();
-    const { bytesRead } = await file.read(chunk, 0, chunk.length, position);
-    if (bytesRead === 0) return hash.digest('hex');
-    hash.update(chunk.subarray(0, bytesRead));
-    position += bytesRead;
-  }
 }
 
 /**

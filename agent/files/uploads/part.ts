@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { PartialUpload } from '../../../src/protocol/data-plane.js';
+import type { FileCall } from '../contract.js';
 import { FileError } from '../errors.js';
+import { firstOf, portionsOf, writeFully } from '../portions.js';
 import type { Claim } from '../quota.js';
-import type { FileCall } from '../service.js';
-import { writeFully } from '../writing.js';
 import {
   type HeldUpload,
   holding,
@@ -14,10 +14,8 @@ import {
   toPartial,
   type UploadStore,
 } from './store.js';
-import type { UploadName } from './turns.js';
+import type { UploadName } from './upload-locks.js';
 
-/** Gathered before it is written: frames are small. */
-const GATHERED_BYTES = 512 * 1024;
 /** About what a kill in the middle of a part can cost: so often it is seen to that all is with the disk, and noted. */
 const KEEP_EVERY_BYTES = 32 * 1024 * 1024;
 
@@ -75,13 +73,13 @@ async function pour(source: Readable, part: Part): Promise<void> {
   const keeper = createKeeper(part);
   let position = offset;
   try {
-    for await (const chunk of gathered(source, signal)) {
-      const fitting = chunk.subarray(0, sizeBytes - position);
-      await claim.grow(fitting.length);
-      await writeFully(file, [fitting], position);
-      claim.wrote(fitting.length);
-      position += fitting.length;
-      if (fitting.length < chunk.length) {
+    for await (const { pieces, bytes } of portionsOf(source, signal)) {
+      const fittingBytes = Math.min(bytes, sizeBytes - position);
+      await claim.grow(fittingBytes);
+      await writeFully(file, firstOf(pieces, fittingBytes), position);
+      claim.wrote(fittingBytes);
+      position += fittingBytes;
+      if (fittingBytes < bytes) {
         throw new FileError('file.too_large', 'There were more bytes than were announced for the upload.');
       }
       if (!keeper.goesOn(position)) break;
@@ -125,35 +123,4 @@ function createKeeper({ file, offset, keep }: Part) {
       await keepUpTo(position);
     },
   };
-}
-
-/** The source in larger pieces: all that came, and only then the error that ended it. */
-async function* gathered(source: Readable, signal: AbortSignal): AsyncGenerator<Buffer> {
-  const stop = () => source.destroy(stopped(signal));
-  signal.addEventListener('abort', stop, { once: true });
-  let [chunks, sizeBytes]: [Buffer[], number] = [[], 0];
-  try {
-    if (signal.aborted) stop();
-    let failure: unknown = null;
-    try {
-      for await (const chunk of source.iterator({ destroyOnReturn: false })) {
-        chunks.push(chunk);
-        sizeBytes += chunk.length;
-        if (sizeBytes < GATHERED_BYTES) continue;
-        yield Buffer.concat(chunks, sizeBytes);
-        [chunks, sizeBytes] = [[], 0];
-      }
-    } catch (error) {
-      failure = error;
-    }
-    if (sizeBytes > 0) yield Buffer.concat(chunks, sizeBytes);
-    if (signal.aborted) throw stopped(signal);
-    if (failure !== null) throw failure;
-  } finally {
-    signal.removeEventListener('abort', stop);
-  }
-}
-
-function stopped({ reason }: AbortSignal): FileError {
-  return reason instanceof FileError ? reason : new FileError('file.failed', 'The transfer was stopped.');
 }

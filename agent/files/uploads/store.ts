@@ -3,8 +3,9 @@ import type { PartialUpload } from '../../../src/protocol/data-plane.js';
 import { FileError } from '../errors.js';
 import type { ServerFiles } from '../server-files.js';
 import { removeBytes, type UploadBytes, withBytes } from './bytes.js';
+import type { Checksums } from './checksums.js';
 import type { Notes, UploadNote } from './notes.js';
-import type { Turns, UploadName } from './turns.js';
+import type { UploadLocks, UploadName } from './upload-locks.js';
 
 /** An upload is forgotten when so long no part has come. */
 const EXPIRY_MS = 24 * 3600_000;
@@ -13,21 +14,23 @@ const EXPIRY_MS = 24 * 3600_000;
 export interface UploadStore {
   filesOf(serverUuid: string): ServerFiles;
   notes: Notes;
-  turns: Turns;
+  locks: UploadLocks;
+  checksums: Checksums;
 }
 
+/** What is kept of an upload beside its bytes. */
+type Records = Pick<UploadStore, 'notes' | 'checksums'>;
+
 /** As it is now, from its note and what is on the disk. Rejects when there is none (any more). */
-export async function look(
-  { filesOf, notes, turns }: UploadStore,
-  { serverUuid, uploadId }: UploadName,
-): Promise<UploadNote> {
+export async function look(store: UploadStore, { serverUuid, uploadId }: UploadName): Promise<UploadNote> {
+  const { filesOf, notes, locks } = store;
   const files = filesOf(serverUuid);
   const note = await notes.read(serverUuid, uploadId);
   if (note === null) throw notFound();
   const receivedBytes = await withBytes(files, note, ({ file }) => receivedIn(file, note));
   if (receivedBytes !== null) return { ...note, receivedBytes };
   // Whoever is at work on it may just have put it in its place.
-  if (!turns.isTaken(uploadId)) await drop(files, notes, { serverUuid, uploadId });
+  if (!locks.isTaken(uploadId)) await drop(store, files, { serverUuid, uploadId });
   throw notFound();
 }
 
@@ -40,12 +43,13 @@ export interface HeldUpload {
 
 /** Nobody else changes it meanwhile. Rejects when it is not there, and then forgets what is left of it. */
 export async function holding<Result>(
-  { filesOf, notes, turns }: UploadStore,
+  store: UploadStore,
   name: UploadName,
   { signal }: { signal: AbortSignal },
   use: (held: HeldUpload) => Promise<Result>,
 ): Promise<Result> {
-  return await turns.take(name, signal, async (ending) => {
+  const { filesOf, notes, locks } = store;
+  return await locks.take(name, signal, async (ending) => {
     const files = filesOf(name.serverUuid);
     const note = await notes.read(name.serverUuid, name.uploadId);
     if (note === null) throw notFound();
@@ -53,7 +57,7 @@ export async function holding<Result>(
       result: await use({ files, note, bytes, signal: ending }),
     }));
     if (outcome !== null) return outcome.result;
-    await drop(files, notes, name);
+    await drop(store, files, name);
     throw notFound();
   });
 }
@@ -68,8 +72,17 @@ export async function receivedIn(file: FileHandle, note: UploadNote): Promise<nu
 }
 
 /** The bytes first: a note without them is seen to by whoever reads it. */
-export async function drop(files: ServerFiles, notes: Notes, { serverUuid, uploadId }: UploadName) {
-  await removeBytes(files, uploadId);
+export async function drop(store: Records, files: ServerFiles, upload: UploadName): Promise<void> {
+  await removeBytes(files, upload.uploadId);
+  await forget(store, upload);
+}
+
+/** All but the bytes. */
+export async function forget(
+  { notes, checksums }: Records,
+  { serverUuid, uploadId }: UploadName,
+): Promise<void> {
+  checksums.forget(uploadId);
   await notes.remove(serverUuid, uploadId);
 }
 

@@ -2,10 +2,12 @@ import type { Logger } from 'pino';
 import { openDirectory } from '../descriptors.js';
 import { FileError } from '../errors.js';
 import { namesIn } from '../listing.js';
+import { uploadIdOf } from '../own-names.js';
 import type { ServerFiles } from '../server-files.js';
 import { ignoreMissing } from '../temporary.js';
-import { removeBytes, uploadIdOf } from './bytes.js';
+import { removeBytes } from './bytes.js';
 import { drop, type UploadStore } from './store.js';
+import { removeForgotten } from './waiting.js';
 
 const INTERVAL_MS = 3600_000;
 
@@ -18,12 +20,18 @@ export interface Sweeper {
   forget(serverUuid: string): Promise<void>;
 }
 
-export function createSweeper({ log, ...store }: UploadStore & { log: Logger }): Sweeper {
-  const { filesOf, notes, turns } = store;
+export interface SweeperOptions extends UploadStore {
+  /** All that there are. */
+  serverUuids: () => readonly string[];
+  log: Logger;
+}
+
+export function createSweeper({ log, serverUuids, ...store }: SweeperOptions): Sweeper {
+  const { filesOf, notes, locks } = store;
   let timer: NodeJS.Timeout | undefined;
 
   async function sweepAll(): Promise<void> {
-    for (const serverUuid of await notes.servers()) {
+    for (const serverUuid of new Set([...serverUuids(), ...(await notes.servers())])) {
       try {
         await sweep(serverUuid);
       } catch (error) {
@@ -35,18 +43,12 @@ export function createSweeper({ log, ...store }: UploadStore & { log: Logger }):
   async function sweep(serverUuid: string): Promise<void> {
     const files = filesIfKnown(serverUuid);
     if (files === null) return await notes.forget(serverUuid);
-    let removed = 0;
-    for (const uploadId of await notes.uploads(serverUuid)) {
-      const note = await notes.read(serverUuid, uploadId);
-      const isDue = note === null || note.expiresAtMs <= Date.now();
-      if (!isDue || turns.isTaken(uploadId)) continue;
-      await drop(files, notes, { serverUuid, uploadId });
-      removed += 1;
-    }
+    let removed = await dropExpired(store, serverUuid);
     removed += await removeOrphans(files, async (uploadId) => {
-      const isWanted = turns.isTaken(uploadId) || (await notes.read(serverUuid, uploadId)) !== null;
+      const isWanted = locks.isTaken(uploadId) || (await notes.read(serverUuid, uploadId)) !== null;
       return !isWanted;
     });
+    removed += await removeForgotten(files);
     if (removed > 0) log.info({ serverUuid, removed }, 'unfinished uploads have expired');
   }
 
@@ -78,6 +80,21 @@ export function createSweeper({ log, ...store }: UploadStore & { log: Logger }):
       await notes.forget(serverUuid);
     },
   };
+}
+
+/** Whatever is not under way. @returns How many there were. */
+export async function dropExpired(store: UploadStore, serverUuid: string): Promise<number> {
+  const { filesOf, notes, locks } = store;
+  const files = filesOf(serverUuid);
+  let dropped = 0;
+  for (const uploadId of await notes.uploads(serverUuid)) {
+    const note = await notes.read(serverUuid, uploadId);
+    const isDue = note === null || note.expiresAtMs <= Date.now();
+    if (!isDue || locks.isTaken(uploadId)) continue;
+    await drop(store, files, { serverUuid, uploadId });
+    dropped += 1;
+  }
+  return dropped;
 }
 
 /** Bytes whose note was never written or is lost: an agent was killed just then. @returns How many there were. */

@@ -1,27 +1,29 @@
 import { join } from 'node:path';
 import type { Logger } from 'pino';
 import type { FileOperation, FileOutput, PartialUpload } from '../../../src/protocol/data-plane.js';
+import type { FileCall, FileService } from '../contract.js';
 import { FileError } from '../errors.js';
 import type { Operations } from '../operations.js';
 import type { ServerFiles } from '../server-files.js';
-import type { FileCall, FileService } from '../service.js';
 import { beginUpload } from './beginning.js';
+import { createChecksums } from './checksums.js';
 import { finishUpload } from './finishing.js';
 import { createNotes } from './notes.js';
 import { writePart } from './part.js';
 import { drop, look, notFound, toPartial, type UploadStore } from './store.js';
 import { createSweeper } from './sweeping.js';
-import { createTurns, type UploadName } from './turns.js';
+import { createUploadLocks, type UploadName } from './upload-locks.js';
 
 export interface UploadsOptions {
   filesOf(serverUuid: string): ServerFiles;
+  serverUuids?: (() => readonly string[]) | undefined;
   stateDirectory: string;
   log: Logger;
 }
 
 type UploadOperation = Extract<FileOperation, `${string}-upload` | 'list-uploads'>;
 
-/** Uploads that come in parts. Nothing of them is kept in memory but what is under way. */
+/** Uploads that come in parts. Nothing of them is kept in memory but what is under way, and checksums. */
 export interface Uploads {
   operations: Pick<Operations, UploadOperation>;
   write: FileService['writeUpload'];
@@ -32,11 +34,13 @@ export interface Uploads {
   close(): Promise<void>;
 }
 
-export function createUploads({ filesOf, stateDirectory, log }: UploadsOptions): Uploads {
+export function createUploads(options: UploadsOptions): Uploads {
+  const { filesOf, serverUuids = () => [], stateDirectory, log } = options;
   const notes = createNotes(join(stateDirectory, 'uploads'));
-  const turns = createTurns();
-  const store: UploadStore = { filesOf, notes, turns };
-  const sweeper = createSweeper({ ...store, log });
+  const locks = createUploadLocks();
+  const checksums = createChecksums();
+  const store: UploadStore = { filesOf, notes, locks, checksums };
+  const sweeper = createSweeper({ ...store, serverUuids, log });
   return {
     operations: {
       'begin-upload': (serverUuid, request, call) => beginUpload(store, serverUuid, request, call),
@@ -50,12 +54,15 @@ export function createUploads({ filesOf, stateDirectory, log }: UploadsOptions):
     write: (serverUuid, request, source, call) => writePart(store, { serverUuid, ...request }, source, call),
     cleanUp: sweeper.start,
     async closeServer(serverUuid) {
-      await turns.endWhere((turn) => turn.serverUuid === serverUuid);
+      const isOfServer = (upload: UploadName) => upload.serverUuid === serverUuid;
+      await locks.endWhere(isOfServer);
+      await checksums.endWhere(isOfServer);
       await sweeper.forget(serverUuid);
     },
     async close() {
       sweeper.stop();
-      await turns.endWhere(() => true);
+      await locks.endWhere(() => true);
+      await checksums.endWhere(() => true);
     },
   };
 }
@@ -75,15 +82,18 @@ async function listUploads(store: UploadStore, serverUuid: string): Promise<File
 
 /** Also in the middle of a part, which ends. */
 async function cancelUpload(
-  { filesOf, notes, turns }: UploadStore,
+  store: UploadStore,
   name: UploadName,
   { signal }: FileCall,
 ): Promise<Record<string, never>> {
+  const { filesOf, notes, locks } = store;
   const files = filesOf(name.serverUuid);
-  await turns.endWhere((turn) => turn.serverUuid === name.serverUuid && turn.uploadId === name.uploadId);
-  return await turns.take(name, signal, async () => {
+  await locks.endWhere(
+    (upload) => upload.serverUuid === name.serverUuid && upload.uploadId === name.uploadId,
+  );
+  return await locks.take(name, signal, async () => {
     if ((await notes.read(name.serverUuid, name.uploadId)) === null) throw notFound();
-    await drop(files, notes, name);
+    await drop(store, files, name);
     return {};
   });
 }

@@ -88,7 +88,8 @@ export function encodeHeader(fields: HeaderFields): Buffer {
   fields.target.copy(block, 157, 0, 100);
   block.write('ustar\0' + '00', 257, 'latin1');
   fields.prefix?.copy(block, 345, 0, 155);
-  const sum = block.reduce((total, byte) => total + byte, 0);
+  let sum = 0;
+  for (let index = 0; index < BLOCK_BYTES; index += 1) sum += block[index] ?? 0;
   block.write(`${sum.toString(8).padStart(6, '0')}\0 `, 148, 'latin1');
   return block;
 }

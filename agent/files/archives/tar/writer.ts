@@ -1,34 +1,19 @@
-import { exactly } from '../bytes.js';
-import type { PackedEntry } from '../entries.js';
+import type { TreeEntry } from '../entries.js';
 import { encodeExtended } from './extended.js';
 import { BLOCK_BYTES, encodeHeader, OCTAL_MAX, paddingOf } from './header.js';
 
 const TYPE_FLAGS = { file: '0', directory: '5', link: '2' } as const;
-const PADDING = Buffer.alloc(BLOCK_BYTES);
 const EXTENDED_NAME = Buffer.from('PaxHeader');
 const NAME_MAX_BYTES = 100;
 const PREFIX_MAX_BYTES = 155;
 
-/**
- * The bytes of a tar archive in the format of POSIX.1-2001: ustar, and what does not fit there in pax headers. Each group
- * may be used until the next one is asked for. A library's writer would make a stream of each file and copy its bytes.
- */
-export async function* writeTar(entries: AsyncIterable<PackedEntry>): AsyncGenerator<Buffer[]> {
-  for await (const entry of entries) {
-    const headers = headersOf(entry);
-    const padding = PADDING.subarray(0, paddingOf(entry.sizeBytes));
-    if (Buffer.isBuffer(entry.content)) {
-      yield [...headers, entry.content, padding];
-      continue;
-    }
-    yield headers;
-    for await (const piece of exactly(entry.content, entry.sizeBytes)) yield [piece];
-    yield [padding];
-  }
-  yield [Buffer.alloc(2 * BLOCK_BYTES)];
-}
+export const END_OF_TAR = Buffer.alloc(2 * BLOCK_BYTES);
 
-function headersOf(entry: PackedEntry): Buffer[] {
+/**
+ * What comes before the content in the format of POSIX.1-2001: ustar, and what does not fit there in pax headers. After it
+ * come zeros up to the next block.
+ */
+export function headersOf(entry: TreeEntry): Buffer[] {
   const name = entry.kind === 'directory' ? Buffer.concat([entry.name, Buffer.from('/')]) : entry.name;
   const split = splitName(name);
   const modifiedAtSeconds = Math.floor(entry.modifiedAtMs / 1000);

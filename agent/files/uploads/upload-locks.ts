@@ -6,7 +6,7 @@ export interface UploadName {
 }
 
 /** One at a time changes an upload. */
-export interface Turns {
+export interface UploadLocks {
   /** Rejects with `file.busy` while somebody else has it. The signal that `use` gets is also aborted by `endWhere`. */
   take<Result>(
     upload: UploadName,
@@ -14,17 +14,20 @@ export interface Turns {
     use: (signal: AbortSignal) => Promise<Result>,
   ): Promise<Result>;
   isTaken(uploadId: string): boolean;
+  /** One after the other begins an upload of a server. */
+  whileBeginning<Result>(serverUuid: string, work: () => Promise<Result>): Promise<Result>;
   /** Until none of them is at work any more. */
   endWhere(matches: (upload: UploadName) => boolean): Promise<void>;
 }
 
-interface Turn extends UploadName {
+interface Taken extends UploadName {
   ending: AbortController;
   work: Promise<unknown>;
 }
 
-export function createTurns(): Turns {
-  const taken = new Map<string, Turn>();
+export function createUploadLocks(): UploadLocks {
+  const taken = new Map<string, Taken>();
+  const beginning = new Map<string, Promise<unknown>>();
   return {
     async take(upload, signal, use) {
       if (taken.has(upload.uploadId)) {
@@ -40,6 +43,16 @@ export function createTurns(): Turns {
         return await work;
       } finally {
         taken.delete(upload.uploadId);
+      }
+    },
+    async whileBeginning(serverUuid, work) {
+      const begun = (beginning.get(serverUuid) ?? Promise.resolve()).then(work);
+      const settled = begun.catch(() => {});
+      beginning.set(serverUuid, settled);
+      try {
+        return await begun;
+      } finally {
+        if (beginning.get(serverUuid) === settled) beginning.delete(serverUuid);
       }
     },
     isTaken: (uploadId) => taken.has(uploadId),

@@ -1,16 +1,19 @@
 import { constants } from 'node:fs';
 import { chown, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, isRemoved, openDirectory, openPlace, pathOf } from './descriptors.js';
+import {
+  entryOf,
+  isRemoved,
+  openDirectory,
+  openPlace,
+  type PathHandle,
+  pathOf,
+} from '../files/descriptors.js';
+import type { Owner } from '../files/owner.js';
 
 /** A path that leads out of the directory or to something other than an ordinary file; the message is for users. */
 export class SandboxError extends Error {
   override name = 'SandboxError';
-}
-
-export interface Owner {
-  uid: number;
-  gid: number;
 }
 
 export interface SandboxFile {
@@ -20,9 +23,10 @@ export interface SandboxFile {
 }
 
 /**
- * The only place where the name of a server's file becomes a file. The directory belongs to the game, which may
- * put a link or a device in any place at any time, also between a look and the use of what was seen. So each
- * component is opened in the one before, never a whole path, and links are refused everywhere. Linux only.
+ * The configuration files of a server, for the process that sets values in them. Their directory belongs to the game, which
+ * may put a link or a device in any place at any time, also between a look and the use of what was seen. So each component
+ * is opened in the one before, never a whole path. Unlike what users do with files, which may follow a link to another
+ * place of the server, links are refused everywhere: nobody is there to see where a value went. Linux only.
  */
 export interface Sandbox {
   /** Null: there is no such file. Rejects with a SandboxError when it is larger than `maxBytes`. */
@@ -141,7 +145,7 @@ async function readBounded(file: FileHandle, maxBytes: number): Promise<Buffer> 
   return Buffer.concat(chunks);
 }
 
-async function replaceEntry(parent: FileHandle, name: string, file: SandboxFile, owner: Owner | null) {
+async function replaceEntry(parent: PathHandle, name: string, file: SandboxFile, owner: Owner | null) {
   // Always the same name: what was left by an agent that was killed here is written over.
   const temporaryPath = entryOf(parent, `.${name}.catalyst`);
   await unlink(temporaryPath).catch(nullIfMissing);

@@ -1,8 +1,8 @@
 import type { LookupAddress } from 'node:dns';
 import { lookup } from 'node:dns/promises';
 import { isIP } from 'node:net';
-import type { AddressCheck } from './addresses.js';
 import { failed, refused } from './failures.js';
+import type { AddressCheck } from './ip-addresses.js';
 
 /** All addresses of a host. */
 export type Resolve = (host: string) => Promise<LookupAddress[]>;
@@ -10,22 +10,22 @@ export type Resolve = (host: string) => Promise<LookupAddress[]>;
 export const resolveBySystem: Resolve = (host) => lookup(host, { all: true, order: 'verbatim' });
 
 /** @throws FileError when it is nothing that is fetched. */
-export function parseAddress(text: string): URL {
+export function parseUrl(text: string): URL {
   if (!URL.canParse(text)) throw refused('This is not the address of a file: https://example.com/file.zip');
-  return checkAddress(new URL(text));
+  return checkUrl(new URL(text));
 }
 
 /** Where a redirect leads. @throws FileError when that is nothing that is fetched from there. */
 export function followRedirect(from: URL, location: string): URL {
   if (!URL.canParse(location, from.href)) throw failed('The other side redirects to what is no address.');
-  const to = checkAddress(new URL(location, from));
+  const to = checkUrl(new URL(location, from));
   if (from.protocol === 'https:' && to.protocol === 'http:') {
     throw refused('The other side redirects from https to http, where anybody could change the file.');
   }
   return to;
 }
 
-function checkAddress(url: URL): URL {
+function checkUrl(url: URL): URL {
   if (url.protocol !== 'http:' && url.protocol !== 'https:') {
     throw refused('Files are fetched by http or https only.');
   }
