@@ -8,7 +8,7 @@ import { createConfigurator } from './config-files/configurator.js';
 import { openCredentials } from './credentials.js';
 import { createDialler } from './data-plane/dialler.js';
 import { createDataServer } from './data-plane/server.js';
-import { loadBeneath } from './files/beneath.js';
+import { loadBeneath } from './files/paths/openat2.js';
 import { createFileService } from './files/service.js';
 import { createOrderHandler } from './handlers.js';
 import { createHealthMeter } from './health.js';

@@ -1,7 +1,7 @@
 import type { IncomingMessage, Server } from 'node:http';
 import type { Duplex } from 'node:stream';
 import type { Context } from './context.js';
-import { createDataPlaneDoor } from './gateway/data-plane-door.js';
+import { createDataPlaneDoor } from './gateway/data-plane/door.js';
 import { createAgentDoor } from './gateway/socket.js';
 import { AppError } from './lib/errors.js';
 import { refuseUpgrade } from './lib/refuse-upgrade.js';

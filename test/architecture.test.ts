@@ -95,9 +95,9 @@ function importsOf(file: string): Import[] {
   }));
 }
 
-/** A module with folders of its own is still one folder. */
+/** A module, or a door, with folders of its own is still one folder. */
 function ownFolder(file: string): string {
-  return /^src\/modules\/[^/]+/.exec(file)?.[0] ?? path.posix.dirname(file);
+  return /^src\/(modules\/[^/]+|gateway)/.exec(file)?.[0] ?? path.posix.dirname(file);
 }
 
 function isAllowed(found: Import): boolean {

@@ -1,6 +1,6 @@
 import { z } from 'zod';
 import { ConfigFile } from '../../src/protocol/server-specification.js';
-import { canWalkByDescriptor } from '../files/descriptors.js';
+import { canWalkByDescriptor } from '../files/paths/descriptors.js';
 import { applyToLines } from './file-lines.js';
 import { applyToIni } from './ini.js';
 import { applyToJson } from './json.js';

@@ -1,6 +1,7 @@
 import { constants } from 'node:fs';
 import { chown, type FileHandle, mkdir, open, rename, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
+import type { Owner } from '../files/owner.js';
 import {
   entryOf,
   isRemoved,
@@ -8,8 +9,7 @@ import {
   openPlace,
   type PathHandle,
   pathOf,
-} from '../files/descriptors.js';
-import type { Owner } from '../files/owner.js';
+} from '../files/paths/descriptors.js';
 
 /** A path that leads out of the directory or to something other than an ordinary file; the message is for users. */
 export class SandboxError extends Error {

@@ -1,11 +1,11 @@
 import type { Stats } from 'node:fs';
 import { chmod, chown, lchown, lstat, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../atomic-file.js';
-import { entryOf, openDirectory, openPlace, type PathHandle, pathOf } from './descriptors.js';
-import { batchesIn } from './listing.js';
+import { batchesIn } from './listing/listing.js';
 import type { Owner } from './owner.js';
-import { DEPTH_MAX } from './paths.js';
-import { SPECIAL_BITS } from './regular.js';
+import { entryOf, openDirectory, openPlace, type PathHandle, pathOf } from './paths/descriptors.js';
+import { DEPTH_MAX } from './paths/paths.js';
+import { SPECIAL_BITS } from './paths/regular.js';
 import { together } from './together.js';
 
 const AT_ONCE = 64;

@@ -1,10 +1,10 @@
-import type { Beneath } from './beneath.js';
 import type { FileServer } from './contract.js';
 import { FileError } from './errors.js';
+import { createPendingFiles, type PendingFiles } from './handles/pending.js';
 import type { Owner } from './owner.js';
-import { createPendingFiles, type PendingFiles } from './pending.js';
-import type { Account, Quota } from './quota.js';
-import type { Root } from './walk.js';
+import type { Beneath } from './paths/openat2.js';
+import type { Root } from './paths/walk.js';
+import type { Account, Quota } from './quota/quota.js';
 
 /** What every operation on a server's files needs. */
 export interface ServerFiles {

@@ -1,7 +1,7 @@
 import type { FileWork, WorkOutput } from '../../src/protocol/file-works.js';
 import { createArchiveWorks } from './archives/works.js';
+import type { Leftovers } from './changing/leftovers.js';
 import type { WorkCall, WorkRequest } from './contract.js';
-import type { Leftovers } from './leftovers.js';
 import { createPullWork, type PullSettings } from './pulling/work.js';
 import type { ServerFiles } from './server-files.js';
 

@@ -14,8 +14,8 @@ import {
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
 import { isErrorCode } from '../atomic-file.js';
-import { canWalkByDescriptor } from '../files/descriptors.js';
 import { claimTree } from '../files/ownership.js';
+import { canWalkByDescriptor } from '../files/paths/descriptors.js';
 import { UUID_PATTERN } from '../runtime/runtime.js';
 
 /** Where the servers' own files lie. Their names are made of the UUID alone, never of what the wire says. */

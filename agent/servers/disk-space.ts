@@ -1,9 +1,9 @@
 import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Logger } from 'pino';
-import { openProjectQuotas } from '../files/project-quota.js';
-import { createQuota, type Quota } from '../files/quota.js';
-import { createMeasure } from '../files/quota-measure.js';
+import { createMeasure } from '../files/quota/measure.js';
+import { openProjectQuotas } from '../files/quota/project-quota.js';
+import { createQuota, type Quota } from '../files/quota/quota.js';
 import type { ServerDirectories } from './directories.js';
 import type { DiskUsage } from './disk-limit.js';
 

@@ -1,6 +1,6 @@
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { createQuota } from '../../agent/files/quota.js';
+import { createQuota } from '../../agent/files/quota/quota.js';
 import { refuseOverLimit } from '../../agent/servers/disk-limit.js';
 import { startDiskWatch } from '../../agent/servers/disk-watch.js';
 import { eventually } from '../helpers/condition.js';

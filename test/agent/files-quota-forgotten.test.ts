@@ -3,8 +3,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { createQuota } from '../../agent/files/quota.js';
-import { createMeasure } from '../../agent/files/quota-measure.js';
+import { createMeasure } from '../../agent/files/quota/measure.js';
+import { createQuota } from '../../agent/files/quota/quota.js';
 
 const MEGABYTE = 1024 * 1024;
 const COUNTED_BYTES = 1000;

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { pino } from 'pino';
 import { expect, test } from 'vitest';
-import { type Claim, createQuota } from '../../agent/files/quota.js';
+import { type Claim, createQuota } from '../../agent/files/quota/quota.js';
 
 const log = pino({ level: 'silent' });
 const LIMIT = 1000;

@@ -15,8 +15,8 @@ import { pino } from 'pino';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isErrorCode } from '../../agent/atomic-file.js';
 import { toFileError } from '../../agent/files/errors.js';
-import { openProjectQuotas, type ProjectQuotas } from '../../agent/files/project-quota.js';
-import { createMeasure } from '../../agent/files/quota-measure.js';
+import { createMeasure } from '../../agent/files/quota/measure.js';
+import { openProjectQuotas, type ProjectQuotas } from '../../agent/files/quota/project-quota.js';
 import { Capability } from '../../src/protocol/agent-messages.js';
 import { connectAgent, linesOf, makeDataDir, makePanel, run, SERVER_UID, specify } from './harness.js';
 

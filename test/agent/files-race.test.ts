@@ -12,7 +12,7 @@ import {
 import { join } from 'node:path';
 import { pino } from 'pino';
 import { expect, onTestFinished, test } from 'vitest';
-import { loadBeneath } from '../../agent/files/beneath.js';
+import { loadBeneath } from '../../agent/files/paths/openat2.js';
 import { tarOf } from '../helpers/archive-records.js';
 import { CANARY, describeOutside, type Places } from '../helpers/path-tricks.js';
 import { EVERY_OPERATION, type Files, openFiles, UUID } from './files-harness.js';

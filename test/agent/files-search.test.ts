@@ -1,7 +1,7 @@
 import { mkdirSync, symlinkSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { toNameFilter } from '../../agent/files/name-pattern.js';
-import { createSortedRuns } from '../../agent/files/sorted-runs.js';
+import { toNameFilter } from '../../agent/files/listing/name-pattern.js';
+import { createSortedRuns } from '../../agent/files/listing/sorted-runs.js';
 import { FileOperations } from '../../src/protocol/data-plane.js';
 import { openFiles, UUID } from './files-harness.js';
 

@@ -1,7 +1,7 @@
 import { pino } from 'pino';
 import { describe, expect, test } from 'vitest';
-import { loadBeneath } from '../../agent/files/beneath.js';
 import { FileError } from '../../agent/files/errors.js';
+import { loadBeneath } from '../../agent/files/paths/openat2.js';
 import { CANARY, describeOutside, PATH_TRICKS, removePlaces } from '../helpers/path-tricks.js';
 import { EVERY_OPERATION, openFiles } from './files-harness.js';
 import { isRoot } from './harness.js';

@@ -56,7 +56,7 @@ test('a part whose client is gone before it is read gives its place back, and th
     return answer.status === 200;
   });
   await eventually('all places are free', () =>
-    panel.context.dataLinks.find(node.id)?.placesOf(server.uuid).isEmpty(),
+    panel.context.dataLinks.find(node.id)?.slotsOf(server.uuid).isEmpty(),
   );
 });
 

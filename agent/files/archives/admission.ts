@@ -1,7 +1,7 @@
 import { isUtf8 } from 'node:buffer';
-import { isOwnName } from '../own-names.js';
-import { DEPTH_MAX, NAME_MAX_BYTES } from '../paths.js';
-import { SPECIAL_BITS } from '../regular.js';
+import { isOwnName } from '../paths/own-names.js';
+import { DEPTH_MAX, NAME_MAX_BYTES } from '../paths/paths.js';
+import { SPECIAL_BITS } from '../paths/regular.js';
 import { ENTRIES_MAX, type FoundEntry, isSafeTarget, NAMES_MAX_BYTES } from './entries.js';
 import { hostile, unreadable } from './refusals.js';
 

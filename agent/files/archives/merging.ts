@@ -1,14 +1,14 @@
 import type { Stats } from 'node:fs';
 import { lstat, rename } from 'node:fs/promises';
-import { entryOf, openDirectory, type PathHandle } from '../descriptors.js';
+import { ignoreMissing } from '../changing/temporary.js';
 import { FileError } from '../errors.js';
-import { batchesIn } from '../listing.js';
-import type { PendingFiles } from '../pending.js';
-import { heldBytes } from '../regular.js';
+import type { PendingFiles } from '../handles/pending.js';
+import { batchesIn } from '../listing/listing.js';
+import { entryOf, openDirectory, type PathHandle } from '../paths/descriptors.js';
+import { heldBytes } from '../paths/regular.js';
+import type { Place } from '../paths/walk.js';
 import type { ServerFiles } from '../server-files.js';
-import { ignoreMissing } from '../temporary.js';
 import { together } from '../together.js';
-import type { Place } from '../walk.js';
 import { showName } from './refusals.js';
 
 const AT_ONCE = 32;

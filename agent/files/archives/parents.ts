@@ -1,10 +1,10 @@
 import { rmdir } from 'node:fs/promises';
 import { isErrorCode } from '../../atomic-file.js';
-import { entryOf, openDirectory, type PathHandle, pathOf } from '../descriptors.js';
-import { makeDirectory } from '../making.js';
-import { ENTRY_BYTES } from '../quota.js';
+import { makeDirectory } from '../changing/making.js';
+import { entryOf, openDirectory, type PathHandle, pathOf } from '../paths/descriptors.js';
+import { type Place, walkToParent, withPlace } from '../paths/walk.js';
+import { ENTRY_BYTES } from '../quota/quota.js';
 import type { ServerFiles } from '../server-files.js';
-import { type Place, walkToParent, withPlace } from '../walk.js';
 
 interface Made {
   parent: PathHandle;

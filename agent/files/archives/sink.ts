@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises';
-import type { Claim } from '../quota.js';
+import type { Claim } from '../quota/quota.js';
 import { lengthOf } from './bytes.js';
 import type { Sink } from './compression.js';
 import { statusOf, writePieces } from './quick-files.js';

@@ -1,6 +1,6 @@
 import { chmod, chown, mkdir, utimes } from 'node:fs/promises';
-import { entryOf, openDirectory, type PathHandle, pathOf } from '../descriptors.js';
 import type { Owner } from '../owner.js';
+import { entryOf, openDirectory, type PathHandle, pathOf } from '../paths/descriptors.js';
 
 export const DIRECTORIES_OPEN_MAX = 128;
 /** Half of the times that the file systems of today can keep are far enough away. */

@@ -1,10 +1,10 @@
 import { constants } from 'node:fs';
 import { mkdir } from 'node:fs/promises';
-import { entryOf, openDirectory, openPlace, type PathHandle } from '../descriptors.js';
-import { createLink } from '../links.js';
-import { newName } from '../own-names.js';
 import type { Owner } from '../owner.js';
-import { openRegular } from '../regular.js';
+import { entryOf, openDirectory, openPlace, type PathHandle } from '../paths/descriptors.js';
+import { createLink } from '../paths/links.js';
+import { newName } from '../paths/own-names.js';
+import { openRegular } from '../paths/regular.js';
 import { batchPieces, lengthOf, readRange } from './bytes.js';
 import { createPool } from './pool.js';
 import {

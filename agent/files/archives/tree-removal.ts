@@ -1,8 +1,8 @@
 import { rmdir, unlink } from 'node:fs/promises';
 import { isErrorCode } from '../../atomic-file.js';
-import { entryOf, openDirectory, type PathHandle } from '../descriptors.js';
-import { batchesIn } from '../listing.js';
-import { ignoreMissing } from '../temporary.js';
+import { ignoreMissing } from '../changing/temporary.js';
+import { batchesIn } from '../listing/listing.js';
+import { entryOf, openDirectory, type PathHandle } from '../paths/descriptors.js';
 import { together } from '../together.js';
 
 const AT_ONCE = 32;

@@ -1,11 +1,11 @@
 import { fstatSync, type Stats } from 'node:fs';
-import { entryOf, pathOf } from '../descriptors.js';
 import { FileError, toFileError } from '../errors.js';
-import { isOwnName } from '../own-names.js';
-import { DEPTH_MAX } from '../paths.js';
-import { checkNames } from '../regular.js';
+import { entryOf, pathOf } from '../paths/descriptors.js';
+import { isOwnName } from '../paths/own-names.js';
+import { DEPTH_MAX } from '../paths/paths.js';
+import { checkNames } from '../paths/regular.js';
+import { walkToParent, walkToThing, withPlace } from '../paths/walk.js';
 import type { ServerFiles } from '../server-files.js';
-import { walkToParent, walkToThing, withPlace } from '../walk.js';
 import { ENTRIES_MAX, isSafeTarget, NAMES_MAX_BYTES, type TreeEntry } from './entries.js';
 import type { Listing, Looked, Status } from './reader/messages.js';
 import type { Reader } from './reader/reader.js';

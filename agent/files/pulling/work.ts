@@ -1,10 +1,10 @@
+import { makeIfMissing } from '../changing/making.js';
+import { checkTarget } from '../changing/target.js';
+import { writeFile } from '../changing/writing.js';
 import { FileError } from '../errors.js';
-import { makeIfMissing } from '../making.js';
-import { parseFilePath, parsePath } from '../paths.js';
-import { checkTarget } from '../target.js';
-import { walkToParent, withPlace } from '../walk.js';
+import { parseFilePath, parsePath } from '../paths/paths.js';
+import { walkToParent, withPlace } from '../paths/walk.js';
 import type { Works, WorksOptions } from '../works.js';
-import { writeFile } from '../writing.js';
 import { readBody } from './body.js';
 import { failed } from './failures.js';
 import { createAddressCheck } from './ip-addresses.js';

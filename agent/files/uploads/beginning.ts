@@ -1,10 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { type PartialUpload, UPLOADS_PER_SERVER_MAX } from '../../../src/protocol/data-plane.js';
+import { checkTarget } from '../changing/target.js';
 import type { FileCall, FileRequest } from '../contract.js';
 import { FileError } from '../errors.js';
-import { parseFilePath } from '../paths.js';
-import { ENTRY_BYTES } from '../quota.js';
-import { checkTarget } from '../target.js';
+import { parseFilePath } from '../paths/paths.js';
+import { ENTRY_BYTES } from '../quota/quota.js';
 import { createBytes } from './bytes.js';
 import { drop, nextExpiry, toPartial, type UploadStore } from './store.js';
 import { dropExpired } from './sweeping.js';

@@ -1,12 +1,12 @@
 import { type BigIntStats, constants } from 'node:fs';
 import { type FileHandle, lstat, open, unlink } from 'node:fs/promises';
-import { entryOf, openPlace, type PathHandle, pathOf } from '../descriptors.js';
-import { nameOfUpload } from '../own-names.js';
+import { ignoreMissing } from '../changing/temporary.js';
 import type { Owner } from '../owner.js';
-import { heldBytes } from '../regular.js';
+import { entryOf, openPlace, type PathHandle, pathOf } from '../paths/descriptors.js';
+import { nameOfUpload } from '../paths/own-names.js';
+import { heldBytes } from '../paths/regular.js';
+import { walkToParent, withPlace } from '../paths/walk.js';
 import type { ServerFiles } from '../server-files.js';
-import { ignoreMissing } from '../temporary.js';
-import { walkToParent, withPlace } from '../walk.js';
 
 /**
  * The bytes of an upload are in the topmost directory of the server, so that its disk limit counts them and one rename

@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { type FileHandle, open } from 'node:fs/promises';
-import { pathOf } from '../descriptors.js';
 import { stopped } from '../errors.js';
-import { versionOf } from '../pending.js';
+import { versionOf } from '../handles/pending.js';
+import { pathOf } from '../paths/descriptors.js';
 import type { UploadName } from './upload-locks.js';
 
 const CHUNK_BYTES = 1024 * 1024;

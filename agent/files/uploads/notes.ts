@@ -4,7 +4,7 @@ import { z } from 'zod';
 import { Count, FilePath, Uuid } from '../../../src/protocol/data-plane.js';
 import { isErrorCode } from '../../atomic-file.js';
 import { UUID_PATTERN } from '../../runtime/runtime.js';
-import { ignoreMissing } from '../temporary.js';
+import { ignoreMissing } from '../changing/temporary.js';
 
 /** What is known of an upload whose bytes are in a hidden file of the server's directory. */
 const UploadNote = z.object({

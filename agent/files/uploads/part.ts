@@ -1,10 +1,10 @@
 import type { FileHandle } from 'node:fs/promises';
 import type { Readable } from 'node:stream';
 import type { PartialUpload } from '../../../src/protocol/data-plane.js';
+import { firstOf, portionsOf, writeFully } from '../changing/portions.js';
 import type { FileCall } from '../contract.js';
 import { FileError } from '../errors.js';
-import { firstOf, portionsOf, writeFully } from '../portions.js';
-import type { Claim } from '../quota.js';
+import type { Claim } from '../quota/quota.js';
 import {
   type HeldUpload,
   holding,

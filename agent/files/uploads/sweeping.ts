@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
-import { openDirectory } from '../descriptors.js';
+import { ignoreMissing } from '../changing/temporary.js';
 import { FileError } from '../errors.js';
-import { namesIn } from '../listing.js';
-import { uploadIdOf } from '../own-names.js';
+import { namesIn } from '../listing/listing.js';
+import { openDirectory } from '../paths/descriptors.js';
+import { uploadIdOf } from '../paths/own-names.js';
 import type { ServerFiles } from '../server-files.js';
-import { ignoreMissing } from '../temporary.js';
 import { removeBytes } from './bytes.js';
 import { drop, type UploadStore } from './store.js';
 import { removeForgotten } from './waiting.js';

@@ -1,10 +1,10 @@
 import { lstat, unlink } from 'node:fs/promises';
-import { entryOf, openDirectory } from '../descriptors.js';
-import { namesIn } from '../listing.js';
-import { isWaitingName } from '../own-names.js';
-import { heldBytes } from '../regular.js';
+import { ignoreMissing } from '../changing/temporary.js';
+import { namesIn } from '../listing/listing.js';
+import { entryOf, openDirectory } from '../paths/descriptors.js';
+import { isWaitingName } from '../paths/own-names.js';
+import { heldBytes } from '../paths/regular.js';
 import type { ServerFiles } from '../server-files.js';
-import { ignoreMissing } from '../temporary.js';
 
 /** Longer than any request to a panel lasts: whoever wanted the file under another name is gone. */
 const FORGOTTEN_AFTER_MS = 2 * 3600_000;

@@ -1,7 +1,7 @@
 import { constants } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
-import { O_PATH } from '../../descriptors.js';
+import { O_PATH } from '../../paths/descriptors.js';
 import { createInbox, type Inbox } from './inbox.js';
 import type { Done, Item, Listing, Looked, Request, ThreadData } from './messages.js';
 import { PROGRAM } from './program.js';
