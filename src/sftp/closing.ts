@@ -54,7 +54,7 @@ async function refusalOf(
 }
 
 async function close(
-  { client, path, isChanged, comesAtClose, writtenBytes }: OpenFile,
+  { client, path, isChanged, comesAtClose, writtenBytes, onChange }: OpenFile,
   { changes }: ClosingOptions,
   how: { discard: boolean; isAbandoned: boolean },
 ): Promise<void> {
@@ -69,5 +69,7 @@ async function close(
     const isRefused = error instanceof AppError && !UNCERTAIN.has(error.code);
     if (isToCome && isSent && !isRefused) changes.add('unconfirmed-upload', path, { bytes });
     throw error;
+  } finally {
+    if (comesAtClose) onChange();
   }
 }

@@ -4,6 +4,7 @@ import type { Caller, FileRight } from './caller.js';
 import { createFileQueue } from './file-queue.js';
 import type { Flow } from './flow.js';
 import type { OpenFile } from './handles.js';
+import type { KnownEntries } from './known.js';
 import { readOpening } from './open-modes.js';
 import { resolvePath } from './paths.js';
 import { failure } from './status.js';
@@ -18,11 +19,13 @@ export function createFileOpener({
   caller,
   files,
   flow,
+  known,
   signal,
 }: {
   caller: Caller;
   files: FilePlane;
   flow: Flow;
+  known: KnownEntries;
   signal: AbortSignal;
 }): FileOpener {
   const requireSameNode = (nodeId: string) => async (right: FileRight) => {
@@ -40,17 +43,27 @@ export function createFileOpener({
       signal.throwIfAborted();
       const call = opening.write ? {} : { signal };
       const opened = await files.operate(nodeId, uuid, 'open', { path, ...opening }, call);
-      if (opening.truncate) flow.hasChanged();
+      const comesAtClose = opening.atClose ?? false;
+      const onChange = () => {
+        flow.hasChanged(!comesAtClose);
+        known.forget(path);
+      };
+      if (opening.truncate || comesAtClose) onChange();
       const client = files.handle(nodeId, opened.handle);
-      const queue = createFileQueue({ client, flow, signal, authorise: requireSameNode(nodeId) });
+      if (!opening.write) known.hold(path, opened.entry);
+      const queue = createFileQueue({
+        ...{ client, flow, signal, onChange },
+        authorise: requireSameNode(nodeId),
+      });
       return {
         kind: 'file',
         ...{ path, nodeId, client, queue },
         canRead: opening.read,
         canWrite: opening.write,
-        comesAtClose: opening.atClose ?? false,
+        comesAtClose,
         isChanged: opening.truncate || opening.exclusive || opened.isNew === true,
         writtenBytes: 0,
+        onChange,
       };
     },
   };

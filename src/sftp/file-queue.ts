@@ -39,11 +39,14 @@ export function createFileQueue({
   client,
   flow,
   signal,
+  onChange,
   authorise,
 }: {
   client: FileHandleClient;
   flow: Flow;
   signal: AbortSignal;
+  /** Called before and after what changes the file. */
+  onChange: () => void;
   authorise: (right: FileRight) => Promise<unknown>;
 }): FileQueue {
   const ahead = createReadAhead({ client, flow, signal });
@@ -121,10 +124,10 @@ export function createFileQueue({
 
   async function performWrites({ offset }: Waiting, batch: Waiting[]): Promise<void> {
     await authorise('file.write');
-    flow.hasChanged();
+    onChange();
     const pieces = batch.flatMap(({ data }) => data ?? []);
     await client.write(offset, pieces, { signal });
-    flow.hasChanged();
+    onChange();
     for (const { resolve } of batch) resolve(undefined);
   }
 

@@ -45,7 +45,10 @@ export interface Flow {
   giveAhead(bytes: number): void;
   /** How often something was changed through this channel: what was read before may be different now. */
   changes(): number;
-  hasChanged(): void;
+  /** Without what was written to files that come to their names when they are closed. */
+  shownChanges(): number;
+  /** @param isShown Whether something is different under some name now. */
+  hasChanged(isShown?: boolean): void;
 }
 
 /**
@@ -70,6 +73,7 @@ export function controlFlow({
   let readingBytes = 0;
   let aheadBytes = 0;
   let changes = 0;
+  let shownChanges = 0;
   let isHeld = false;
   /** What came and was not looked at yet: never more than the window. */
   let unread: Buffer[] = [];
@@ -174,8 +178,10 @@ export function controlFlow({
       aheadBytes -= bytes;
     },
     changes: () => changes,
-    hasChanged() {
+    shownChanges: () => shownChanges,
+    hasChanged(isShown = true) {
       changes += 1;
+      if (isShown) shownChanges += 1;
     },
   };
 }

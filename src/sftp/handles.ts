@@ -20,6 +20,8 @@ export interface OpenFile {
   /** Its content is not what it was before. */
   isChanged: boolean;
   writtenBytes: number;
+  /** To be called when something may have come to its name. */
+  onChange(): void;
   client: FileHandleClient;
   queue: FileQueue;
 }

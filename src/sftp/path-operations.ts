@@ -7,6 +7,7 @@ import type { Changes } from './changes.js';
 import { createDirectoryReader, type DirectoryReader } from './directory-reading.js';
 import { createFileOpener, type FileOpener } from './file-opening.js';
 import type { Flow } from './flow.js';
+import { createKnown, type KnownEntries } from './known.js';
 import { followLinks } from './link-target.js';
 import { createNameChanges, type NameChanges } from './name-changes.js';
 import { modeOf } from './open-modes.js';
@@ -30,9 +31,10 @@ export interface PathOperations extends DirectoryReader, FileOpener, NameChanges
 }
 
 export function createPathOperations(options: PathOperationsOptions): PathOperations {
-  const { changes } = options;
+  const { caller, changes, flow } = options;
   const calls = createPathCalls(options);
   const { look, change } = calls;
+  const known: KnownEntries = createKnown(flow);
 
   async function readLink(path: string): Promise<string> {
     const { target } = await look('file.read', 'read-link', { path: resolvePath(path) });
@@ -41,11 +43,17 @@ export function createPathOperations(options: PathOperationsOptions): PathOperat
 
   return {
     ...createDirectoryReader({ ...options, calls }),
-    ...createFileOpener(options),
+    ...createFileOpener({ ...options, known }),
     ...createNameChanges({ calls, changes }),
     readLink,
 
-    stat: (path, followLinks) => look('file.read', 'stat', { path: resolvePath(path), followLinks }),
+    async stat(given, followLinks) {
+      const path = resolvePath(given);
+      const entry = known.take(path);
+      if (entry === undefined || !followLinks) return look('file.read', 'stat', { path, followLinks });
+      await caller.authorise('file.read');
+      return entry;
+    },
 
     async setAttributes(given, attributes) {
       const wanted = changesOf(attributes);
@@ -55,12 +63,15 @@ export function createPathOperations(options: PathOperationsOptions): PathOperat
         return;
       }
       const set = (place: string) => change('file.write', 'set-attributes', { path: place, ...wanted });
-      await set(path).catch(async (error: unknown) => {
+      try {
+        known.hold(path, await set(path));
+      } catch (error) {
+        // A link is not set itself.
         if (!(error instanceof AppError) || error.code !== 'file.not_regular') throw error;
         const place = await followLinks(path, readLink);
         if (place === path) throw error;
-        return set(place);
-      });
+        await set(place);
+      }
       if (wanted.sizeBytes !== undefined) changes.add('upload', path);
     },
   };

@@ -1,6 +1,7 @@
 import type { Readable } from 'node:stream';
 import type { FileHandleClient } from '../gateway/files.js';
 import type { Flow } from './flow.js';
+import { createKnown } from './known.js';
 import { lengthOf, type Pieces } from './pieces.js';
 import { createStretch, type Stretch } from './stretch.js';
 
@@ -35,6 +36,7 @@ export function createReadAhead({
   let nextOffset = 0;
   let inOrderBytes = 0;
   let changes = flow.changes();
+  const end = createKnown<number, true>(flow);
   let dropTimer: NodeJS.Timeout | undefined;
 
   function forget(gone: (stretch: Stretch) => boolean): void {
@@ -122,6 +124,7 @@ export function createReadAhead({
 
   return {
     async read(offset, length) {
+      if (end.take(offset)) return [];
       if (changes !== flow.changes()) drop();
       changes = flow.changes();
       forget((stretch) => stretch.ageMs() > FRESH_MS && !stretch.isAwaited());
@@ -129,11 +132,15 @@ export function createReadAhead({
       inOrderBytes = isInOrder ? inOrderBytes + length : 0;
       nextOffset = offset + length;
       if (!isInOrder) drop();
-      if (inOrderBytes <= IN_ORDER_BYTES) return readPlainly(offset, length);
-      dropLater();
-      const pieces = await readInOrder(offset, length);
-      // The end of a file may move: it is looked for again each time.
-      if (lengthOf(pieces) < length) inOrderBytes = 0;
+      const isAhead = inOrderBytes > IN_ORDER_BYTES;
+      if (isAhead) dropLater();
+      const pieces = await (isAhead ? readInOrder(offset, length) : readPlainly(offset, length));
+      const foundBytes = lengthOf(pieces);
+      if (foundBytes < length) {
+        // The end of a file may move: it is looked for again the next time but one.
+        inOrderBytes = 0;
+        if (foundBytes > 0) end.hold(offset + foundBytes, true);
+      }
       return pieces;
     },
     drop,

@@ -38,8 +38,9 @@ beforeEach(() => {
       return stream;
     },
   };
-  const flow: Pick<Flow, 'changes' | 'takeAhead' | 'giveAhead'> = {
+  const flow: Pick<Flow, 'changes' | 'shownChanges' | 'takeAhead' | 'giveAhead'> = {
     changes: () => 0,
+    shownChanges: () => 0,
     takeAhead: (bytes) => {
       aheadBytes += bytes;
       return true;

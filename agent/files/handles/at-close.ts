@@ -159,7 +159,8 @@ async function isOutdone(file: PendingFile, names: PendingNames): Promise<boolea
 async function put(file: PendingFile, names: PendingNames): Promise<void> {
   try {
     const [from, to] = [{ ...file, name: file.temporaryName }, file];
-    const before = await lstat(entryOf(to.parent, to.name)).catch(ignoreMissing);
+    // What has appeared since is counted with the next measurement.
+    const before = file.onDisk && (await lstat(entryOf(to.parent, to.name)).catch(ignoreMissing));
     if (file.mayReplace) await rename(entryOf(from.parent, from.name), entryOf(to.parent, to.name));
     else await moveWithoutReplacing(from, to);
     if (before) file.account.credit(heldBytes(before));
