@@ -6,7 +6,7 @@ import { setTimeout as delay } from 'node:timers/promises';
 import type { Bench } from './harness/bench.js';
 import { type FileStage, startFileStage } from './harness/file-stage.js';
 import { createHistogram, type Histogram, percentile, record } from './harness/histogram.js';
-import { waitForStatus } from './harness/real-agent.js';
+import { killServer, waitForStatus } from './harness/real-agent.js';
 import { type Finding, milliseconds } from './harness/report.js';
 
 const DOWNLOADS = 4;
@@ -21,6 +21,7 @@ const GAME: [string, ...string[]] = ['/bin/sh', '-c', 'cat'];
 export async function filesControl(bench: Bench): Promise<Finding[]> {
   const stage = await startFileStage(bench, GAME);
   await prepare(bench, stage);
+  bench.defer(() => killServer(stage.panel, stage.server.id));
   const quiet = await commandTimes(stage);
   const downloads = startDownloads(stage);
   bench.defer(async () => void (await downloads.stop()));

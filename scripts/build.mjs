@@ -54,6 +54,8 @@ export async function build() {
     replaceDirectory(DIST, next, stamp);
   } finally {
     rmSync(next, { recursive: true, force: true });
+    // Its helper would stay beside the panel as long as that runs, with 200 MB.
+    await (await import('esbuild')).stop();
   }
 }
 

@@ -30,6 +30,7 @@ await esbuild.build({
   logLevel: 'warning',
   plugins: [{ name: 'own-place', setup: keepOwnPlaces }],
 });
+await esbuild.stop();
 process.on('exit', () => rmSync(output, { force: true }));
 process.setSourceMapsEnabled(true);
 process.argv = [process.execPath, path.resolve(file), ...words];
