@@ -42,7 +42,8 @@ export function createByteReader(source: AsyncIterator<Buffer>): ByteReader {
       const pieces: Buffer[] = [];
       for (let missing = bytes; missing > 0; ) {
         if (!(await fill())) throw cutOff();
-        const piece = cut(missing);
+        // What comes next may be in the same memory.
+        const piece = Buffer.from(cut(missing));
         pieces.push(piece);
         missing -= piece.length;
       }

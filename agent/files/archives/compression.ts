@@ -1,18 +1,13 @@
 import { once } from 'node:events';
 import type { FileHandle } from 'node:fs/promises';
 import type { Transform, Writable } from 'node:stream';
-import { createGunzip, createGzip } from 'node:zlib';
+import { createGzip } from 'node:zlib';
 import { FileError, toFileError } from '../errors.js';
-import { batchPieces, readRange } from './bytes.js';
+import { batchPieces } from './bytes.js';
 import { type Filter, findProgram, startFilter } from './programs.js';
 import { openPipe } from './reader/pipe.js';
-import { cutOff, damaged, remainder } from './refusals.js';
 
 export type Compression = 'gzip' | 'zstd';
-
-/** What the programs call what comes after the end, and an end that comes too early. */
-const REMAINDER = /trailing|unknown header|unsupported format/i;
-const EARLY_END = /unexpected end|premature|truncated|incomplete|missing/i;
 
 /** Where something compressed goes. */
 export interface Sink {
@@ -86,35 +81,7 @@ function notCompressed(complaint: string): never {
 }
 
 const PACKING: Record<Compression, string[]> = { gzip: ['-c'], zstd: ['-q', '-c', '-T0'] };
-/** pigz minds what comes after the end only when it is verbose. */
-const UNPACKING: Record<Compression, string[]> = { gzip: ['-d', '-c', '-v'], zstd: ['-q', '-d', '-c'] };
-
-/** The content of a compressed file, which is read from its beginning. An end before the end is an error. */
-export async function decompress(
-  compression: Compression,
-  file: FileHandle,
-  signal: AbortSignal,
-): Promise<AsyncGenerator<Buffer>> {
-  const program = await programFor(compression);
-  if (program !== null) {
-    const start = () => startFilter([program, ...UNPACKING[compression]], { input: file.fd, output: null });
-    return through(start, null, signal, complain);
-  }
-  const { size } = await file.stat();
-  const start = async () => {
-    const gunzip = createGunzip();
-    return filterInProcess(gunzip, () => gunzip.bytesWritten === size);
-  };
-  return through(start, batchPieces(readRange(file, { start: 0, end: size })), signal, complain);
-}
-
-function complain(complaint: string): never {
-  if (EARLY_END.test(complaint)) throw cutOff();
-  if (REMAINDER.test(complaint)) throw remainder();
-  throw damaged('it cannot be decompressed');
-}
-
-async function programFor(compression: Compression): Promise<string | null> {
+export async function programFor(compression: Compression): Promise<string | null> {
   if (compression === 'gzip') return await findProgram('pigz', 'gzip');
   const program = await findProgram('zstd');
   if (program !== null) return program;

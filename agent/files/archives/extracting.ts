@@ -11,17 +11,14 @@ import { type Root, walkToThing } from '../paths/walk.js';
 import { type Claim, ENTRY_BYTES } from '../quota/quota.js';
 import type { ServerFiles } from '../server-files.js';
 import { type Admitted, createAdmission } from './admission.js';
-import { createByteReader, readRange } from './bytes.js';
-import { decompress } from './compression.js';
+import { createByteReader } from './bytes.js';
+import { decompress } from './decompression.js';
 import { type ArchiveKind, detectKind } from './detection.js';
 import type { FoundEntry } from './entries.js';
 import { mergeInto } from './merging.js';
 import { createStaging, type Staging } from './staging.js';
 import { readTar } from './tar/reader.js';
 import { openZip } from './zip/reader.js';
-
-/** Files up to this are gathered in memory and written while the next ones are read. */
-const SMALL_MAX_BYTES = 512 * 1024;
 
 /**
  * Unpacks beside what is there, and puts it in its place when all of it has proved to be good. Until then nothing is under
@@ -96,23 +93,30 @@ interface Extraction {
 }
 
 async function extractInto(base: Base, extraction: Extraction): Promise<WorkOutput<'extract'>> {
-  const { account, owner } = extraction.files;
+  const { files, call } = extraction;
+  const { account, owner } = files;
   const claim = await account.claim(base.missing.length * ENTRY_BYTES);
+  const progress: Progress = { entries: 0, bytes: 0, totalBytes: null };
+  const onWritten = (bytes: number) => {
+    claim.wrote(bytes);
+    progress.bytes += bytes;
+    const { entries, totalBytes } = progress;
+    call.report({ doneBytes: progress.bytes, totalBytes, doneEntries: entries });
+  };
   let isKept = false;
   try {
-    const staging = await createStaging(base.directory, owner);
+    const staging = await createStaging(base.directory, { owner, signal: call.signal, onWritten });
     try {
       if (base.missing.length > 0) {
         await staging.addDirectory(base.missing, { mode: 0o755, modifiedAtMs: null });
         claim.wrote(base.missing.length * ENTRY_BYTES);
       }
-      const output = await unpack(staging, base.missing, claim, extraction);
-      await staging.finish();
-      extraction.call.signal.throwIfAborted();
+      await unpack(staging, base.missing, { ...extraction, claim, progress });
+      call.signal.throwIfAborted();
       // What follows takes a moment, and is not stopped half-way.
-      await mergeInto(base.directory, staging.root, extraction.files);
+      await mergeInto(base.directory, staging.root, files);
       isKept = true;
-      return output;
+      return { entries: progress.entries, bytes: progress.bytes };
     } finally {
       await staging.remove();
     }
@@ -121,25 +125,26 @@ async function extractInto(base: Base, extraction: Extraction): Promise<WorkOutp
   }
 }
 
+interface Progress {
+  entries: number;
+  bytes: number;
+  totalBytes: number | null;
+}
+
 async function unpack(
   staging: Staging,
   leading: Buffer[],
-  claim: Claim,
-  { archive, call, names }: Extraction,
-): Promise<WorkOutput<'extract'>> {
+  { archive, call, names, claim, progress }: Extraction & { claim: Claim; progress: Progress },
+): Promise<void> {
   const { signal } = call;
   const { size } = await archive.stat();
-  const kind = await detectKind(archive);
-  const admit = createAdmission({ depth: names.length, archiveBytes: size, isFromAnySystem: kind === 'zip' });
-  const { entries, totalBytes } = await openEntries(archive, { kind, size, signal });
-  const done = { entries: 0, bytes: 0 };
-  const report = () => call.report({ doneBytes: done.bytes, totalBytes, doneEntries: done.entries });
-  const onWritten = (bytes: number) => {
-    claim.wrote(bytes);
-    done.bytes += bytes;
-    report();
-  };
   try {
+    const kind = await detectKind(archive);
+    const admit = createAdmission({
+      ...{ depth: names.length, archiveBytes: size, isFromAnySystem: kind === 'zip' },
+    });
+    const { entries, totalBytes } = await openEntries(archive, { kind, size, signal, staging });
+    progress.totalBytes = totalBytes;
     for await (const entry of entries) {
       signal.throwIfAborted();
       const admitted = admit(entry);
@@ -147,28 +152,26 @@ async function unpack(
       await claim.grow(ENTRY_BYTES + admitted.sizeBytes);
       claim.wrote(ENTRY_BYTES);
       const parts = [...leading, ...admitted.parts];
-      await addTo(staging, { ...admitted, parts, original: [...leading, ...admitted.original] }, (bytes) => {
-        signal.throwIfAborted();
-        onWritten(bytes);
-      });
-      done.entries += 1;
-      report();
+      await addTo(staging, { ...admitted, parts, original: [...leading, ...admitted.original] });
+      progress.entries += 1;
     }
+    await staging.finish();
   } catch (error) {
     // What was cut off by us is not the archive's fault.
     signal.throwIfAborted();
     throw error;
   }
-  return done;
 }
 
 async function openEntries(
   archive: FileHandle,
-  { kind, size, signal }: { kind: ArchiveKind; size: number; signal: AbortSignal },
+  { kind, size, signal, staging }: { kind: ArchiveKind; size: number; signal: AbortSignal; staging: Staging },
 ): Promise<{ entries: AsyncGenerator<FoundEntry>; totalBytes: number | null }> {
   if (kind === 'zip') return await openZip(archive, size, signal);
   const content =
-    kind === 'tar' ? readRange(archive, { start: 0, end: size }) : await decompress(kind, archive, signal);
+    kind === 'tar'
+      ? staging.readFile(archive.fd, size)
+      : await decompress(kind, archive, { signal, readPipe: staging.readPipe });
   return { entries: readTarFrom(content), totalBytes: null };
 }
 
@@ -181,17 +184,10 @@ async function* readTarFrom(content: AsyncGenerator<Buffer>): AsyncGenerator<Fou
   }
 }
 
-async function addTo(staging: Staging, entry: Admitted, onWritten: (bytes: number) => void): Promise<void> {
-  const { parts, kind, content, sizeBytes } = entry;
+async function addTo(staging: Staging, entry: Admitted): Promise<void> {
+  const { parts, kind, content } = entry;
   if (kind === 'directory') return await staging.addDirectory(parts, entry);
   if (kind === 'link') return staging.addLink(parts, entry.target);
-  if (kind === 'copy') return await staging.addCopy(parts, entry.original, entry, onWritten);
-  const isSmall = sizeBytes <= SMALL_MAX_BYTES;
-  await staging.addFile(parts, isSmall ? await gather(content) : content, entry, onWritten);
-}
-
-async function gather(content: AsyncIterable<Buffer>): Promise<Buffer[]> {
-  const pieces: Buffer[] = [];
-  for await (const piece of content) pieces.push(piece);
-  return pieces;
+  if (kind === 'copy') return await staging.addCopy(parts, entry.original, entry);
+  await staging.addFile(parts, content, entry);
 }

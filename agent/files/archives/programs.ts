@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:fs';
 import { access } from 'node:fs/promises';
 import { join } from 'node:path';
-import type { Readable, Writable } from 'node:stream';
+import type { Writable } from 'node:stream';
 
 const COMPLAINT_MAX_CHARACTERS = 1000;
 const USUAL_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin';
@@ -33,12 +33,17 @@ async function isExecutable(file: string): Promise<boolean> {
   }
 }
 
+/** What is broken off in it is no error once it has been destroyed. */
+export interface Output extends AsyncIterable<Buffer> {
+  readonly destroyed: boolean;
+}
+
 /** A process that turns bytes into others. */
 export interface Filter {
   /** Null: it reads from a file by itself. */
   input: Writable | null;
   /** Null: it writes to a file by itself. */
-  output: Readable | null;
+  output: Output | null;
   /** When it is gone, and everything that it wrote has been read or dropped. */
   ended: Promise<{ isGood: boolean; complaint: string }>;
   kill(): void;

@@ -1,18 +1,7 @@
-import { close, fchmod, fchown, fstatSync, futimes, open, type Stats, writev } from 'node:fs';
-import { promisify } from 'node:util';
+import { fstatSync, type Stats, writev } from 'node:fs';
 import { lengthOf } from './bytes.js';
 
-/**
- * Files by their number, for thousands of small ones: a FileHandle costs several times as much. Whoever opens one closes it.
- * What waits for a disk is done by other threads; what only looks at what is open already is done at once.
- */
-export const openNumber = promisify(open);
-/** For what has been written: some disks take it only then. */
-export const closeNumber = promisify(close);
-export const setOwner = promisify(fchown);
-export const setMode = promisify(fchmod);
-export const setTimes = promisify(futimes);
-
+/** What only looks at what is open already does not wait for a disk. */
 export function statusOf(file: number): Stats {
   return fstatSync(file);
 }

@@ -1,3 +1,4 @@
+import { programOf } from '../thread-program.js';
 import { COPYING } from './copying.js';
 import { LOOKING } from './looking.js';
 import { SERVING } from './serving.js';
@@ -11,17 +12,5 @@ const PARTS: Parts = {
 };
 const FUNCTIONS = [LOOKING, COPYING, SERVING].flatMap((functions) => Object.values(functions));
 
-/**
- * What is done by the thread that reads: plain calls that wait, a fraction of the cost of the same through promises. The agent
- * is one file and its tests are none, so there is no file to start it from: the text of these functions is its program. They
- * may use those of their own file and what they are given, nothing that is imported. Bundling may give them other names.
- */
-export const PROGRAM = [
-  "'use strict';",
-  ...FUNCTIONS.map(String),
-  "const { parentPort, workerData } = require('node:worker_threads');",
-  `const parts = { ${Object.entries(PARTS)
-    .map(([name, part]) => `${name}: ${part.name}`)
-    .join(', ')} };`,
-  `${SERVING.serve.name}(require, parentPort, { data: workerData, parts });`,
-].join('\n');
+/** What is done by the thread that reads: plain calls that wait, a fraction of the cost of the same through promises. */
+export const PROGRAM = programOf(FUNCTIONS, { ...PARTS }, SERVING.serve);
