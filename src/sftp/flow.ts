@@ -6,9 +6,9 @@ const PENDING_MAX_BYTES = 4 * 1024 * 1024;
 /** Any request holds some memory, however short it is. */
 const REQUEST_BYTES = 512;
 /** Bytes that were read for a client and that it has not taken. */
-const OUTGOING_MAX_BYTES = 2 * 1024 * 1024;
+const OUTGOING_MAX_BYTES = 1024 * 1024;
 /** With all other answers; until it has taken some of them, what it asks for is not even looked at. */
-const UNTAKEN_MAX_BYTES = 4 * OUTGOING_MAX_BYTES;
+const UNTAKEN_MAX_BYTES = 8 * OUTGOING_MAX_BYTES;
 /** Bytes that are fetched before a client asks for them, of all files of one channel. */
 const AHEAD_MAX_BYTES = 8 * 1024 * 1024;
 /** As in ssh2: a channel's window, and where it is opened again. */

@@ -9,7 +9,7 @@ import { createStretch, type Stretch } from './stretch.js';
 const IN_ORDER_BYTES = 64 * 1024;
 /** Twice as much each time that it was wanted soon, half as much when it was not. */
 const STRETCH_MIN_BYTES = 128 * 1024;
-const STRETCH_MAX_BYTES = 2 * 1024 * 1024;
+const STRETCH_MAX_BYTES = 1024 * 1024;
 const WANTED_SOON_MS = 250;
 /** After this the file may have changed: what was fetched is fetched again, unless the node is slower than that. */
 const FRESH_MS = 1000;
