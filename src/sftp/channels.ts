@@ -51,7 +51,14 @@ export function createChannels(options: ChannelsOptions): Channels {
     open(caller, sftp, software) {
       changes ??= collect(caller);
       const channel = serveChannel({
-        ...{ sftp, socket, caller, files, changes, log, onRequest, onLost },
+        sftp,
+        socket,
+        caller,
+        files,
+        changes,
+        log,
+        onRequest,
+        onLost,
         hasReversedLinks: hasReversedLinks(software),
       });
       channels.add(channel);

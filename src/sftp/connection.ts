@@ -53,7 +53,10 @@ export function openConnection({ socket, files, log, timings, collect }: Connect
   let requestedAtMs = Date.now();
   const grace = setTimeout(() => end('You did not sign in in time.'), timings.loginGraceMs);
   const channels = createChannels({
-    ...{ socket, files, log, collect },
+    socket,
+    files,
+    log,
+    collect,
     isEnding: () => isEnding,
     isExpelled: () => isExpelled,
     onRequest: () => {

@@ -52,12 +52,18 @@ export function createFileOpener({
       const client = files.handle(nodeId, opened.handle);
       if (!opening.write) known.hold(path, opened.entry);
       const queue = createFileQueue({
-        ...{ client, flow, signal, onChange },
+        client,
+        flow,
+        signal,
+        onChange,
         authorise: requireSameNode(nodeId),
       });
       return {
         kind: 'file',
-        ...{ path, nodeId, client, queue },
+        path,
+        nodeId,
+        client,
+        queue,
         canRead: opening.read,
         canWrite: opening.write,
         comesAtClose,

@@ -16,7 +16,11 @@ export function readOpening(flags: number, attributes: Partial<Attributes>): Ope
   if (exclusive && !create) throw badMessage('EXCL goes with CREAT only.');
   return {
     read: has(OPEN_MODE.READ) || !write,
-    ...{ write, append, create, exclusive, truncate },
+    write,
+    append,
+    create,
+    exclusive,
+    truncate,
     // A file that is written anew: until all of it has come, the one before it stays.
     atClose: create && (truncate || exclusive) && !append,
     ...(create && modeOf(attributes)),

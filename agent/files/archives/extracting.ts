@@ -141,7 +141,9 @@ async function unpack(
   try {
     const kind = await detectKind(archive);
     const admit = createAdmission({
-      ...{ depth: names.length, archiveBytes: size, isFromAnySystem: kind === 'zip' },
+      depth: names.length,
+      archiveBytes: size,
+      isFromAnySystem: kind === 'zip',
     });
     const { entries, totalBytes } = await openEntries(archive, { kind, size, signal, staging });
     progress.totalBytes = totalBytes;

@@ -34,7 +34,8 @@ async function loadCalls(): Promise<() => Pipe | null> {
     // Where so much is not to be had, less does.
     fcntl(writeEnd, F_SETPIPE_SZ, PIPE_BYTES);
     return {
-      ...{ readEnd, writeEnd },
+      readEnd,
+      writeEnd,
       closeReadEnd: once(() => closeSync(readEnd)),
       closeWriteEnd: once(() => closeSync(writeEnd)),
     };

@@ -7,8 +7,16 @@ import type { Parts } from './state.js';
 const { enter, more, leave, look, count, beginCounting, stopCounting, doneSoFar } = LOOKING;
 const { flush, copyAll } = COPYING;
 const PARTS: Parts = {
-  ...{ enter, more, leave, look, count, beginCounting, stopCounting, doneSoFar },
-  ...{ flush, copyAll },
+  enter,
+  more,
+  leave,
+  look,
+  count,
+  beginCounting,
+  stopCounting,
+  doneSoFar,
+  flush,
+  copyAll,
 };
 const FUNCTIONS = [LOOKING, COPYING, SERVING].flatMap((functions) => Object.values(functions));
 

@@ -62,7 +62,12 @@ function serve(
   const os: typeof import('node:os') = load('node:os');
   const thread: Thread = {
     splice: loadSplice(load, data.native),
-    ...{ fs, port, data, parts, memory: Buffer.from(data.memory), dealtWith: new Int32Array(data.control) },
+    fs,
+    port,
+    data,
+    parts,
+    memory: Buffer.from(data.memory),
+    dealtWith: new Int32Array(data.control),
     ...{
       listed: new Map(),
       filledBytes: 0,

@@ -83,7 +83,9 @@ function toEntry(header: TarHeader, extended: Extended): Omit<FoundEntry, 'conte
     throw damaged(`"${showName(name)}" has content, but is no file`);
   }
   return {
-    ...{ name, kind, sizeBytes },
+    name,
+    kind,
+    sizeBytes,
     mode: header.mode,
     modifiedAtMs: (extended.modifiedAtSeconds ?? header.modifiedAtSeconds) * 1000,
     target: extended.target ?? header.target,

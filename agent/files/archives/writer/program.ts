@@ -8,8 +8,17 @@ const { makeDirectory, describe, directoryOf, closeDirectories, finishDirectorie
   DIRECTORIES;
 const { create, write, finishFile, copy, makeLink } = FILES;
 const PARTS: Parts = {
-  ...{ makeDirectory, describe, directoryOf, closeDirectories, finishDirectories, throwIfStopped },
-  ...{ create, write, finishFile, copy, makeLink },
+  makeDirectory,
+  describe,
+  directoryOf,
+  closeDirectories,
+  finishDirectories,
+  throwIfStopped,
+  create,
+  write,
+  finishFile,
+  copy,
+  makeLink,
   tell: SERVING.tell,
 };
 const FUNCTIONS = [DIRECTORIES, FILES, SERVING].flatMap((functions) => Object.values(functions));

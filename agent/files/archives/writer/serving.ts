@@ -80,8 +80,18 @@ function serve(
   const fs: Thread['fs'] = load('node:fs');
   const os: typeof import('node:os') = load('node:os');
   const thread: Thread = {
-    ...{ fs, port, data, parts, memory: Buffer.from(data.memory), control: new Int32Array(data.control) },
-    ...{ source: null, directories: new Map(), openCount: 0, file: null, untoldBytes: 0, isEnded: false },
+    fs,
+    port,
+    data,
+    parts,
+    memory: Buffer.from(data.memory),
+    control: new Int32Array(data.control),
+    source: null,
+    directories: new Map(),
+    openCount: 0,
+    file: null,
+    untoldBytes: 0,
+    isEnded: false,
   };
   // On Linux of this thread alone.
   os.setPriority(data.niceness);

@@ -141,10 +141,17 @@ function threadData({ fd }: PathHandle, owner: Owner | null): ThreadData {
   const { O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_NOFOLLOW, O_DIRECTORY, O_NONBLOCK, O_NOCTTY } = constants;
   return {
     memory: new SharedArrayBuffer(BLOCK_BYTES * BLOCK_COUNT),
-    ...{ blockBytes: BLOCK_BYTES, control: new SharedArrayBuffer(4), stopped: STOPPED },
-    ...{ root: fd, owner, uid: owner?.uid ?? process.getuid?.() ?? null },
-    ...{ directoriesOpenMax: DIRECTORIES_OPEN_MAX, directoryMode: DIRECTORY_MODE },
-    ...{ copiedBytes: COPIED_BYTES, toldBytes: TOLD_BYTES, niceness: NICENESS },
+    blockBytes: BLOCK_BYTES,
+    control: new SharedArrayBuffer(4),
+    stopped: STOPPED,
+    root: fd,
+    owner,
+    uid: owner?.uid ?? process.getuid?.() ?? null,
+    directoriesOpenMax: DIRECTORIES_OPEN_MAX,
+    directoryMode: DIRECTORY_MODE,
+    copiedBytes: COPIED_BYTES,
+    toldBytes: TOLD_BYTES,
+    niceness: NICENESS,
     flags: {
       place: O_PATH | O_NOFOLLOW,
       directory: O_PATH | O_DIRECTORY | O_NOFOLLOW,

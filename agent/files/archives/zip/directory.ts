@@ -141,7 +141,12 @@ function toEntry(record: Buffer, rawName: Buffer, extra: Map<number, Buffer>): Z
   const offset = large(record.readUInt32LE(42));
   const time = extra.get(zip.EXTRA_TIME);
   return {
-    ...{ rawName, name: nameOf(rawName, flags, extra), flags, compressedBytes, sizeBytes, offset },
+    rawName,
+    name: nameOf(rawName, flags, extra),
+    flags,
+    compressedBytes,
+    sizeBytes,
+    offset,
     method: record.readUInt16LE(10),
     checksum: record.readUInt32LE(16),
     mode: hasMode && mode !== 0 ? mode : null,
