@@ -5,7 +5,7 @@ import { WAITING_PREFIX } from '../../../src/protocol/data-plane.js';
  * Names of what is not finished, in the directories of servers. Users are not shown them; what only looks alike is theirs.
  */
 const UUID = '[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}';
-const OWN = new RegExp(
+export const OWN_NAME = new RegExp(
   `^\\.catalyst-(?:[0-9a-f]{12}-\\d+\\.(?:part|unpacking)|(?:upload|waiting)-${UUID}(?:\\.[a-z]+)?)$`,
 );
 const MADE = /^\.catalyst-([0-9a-f]{12})-\d+\.(part|unpacking)$/;
@@ -42,7 +42,7 @@ export function uploadIdOf(name: string): string | null {
 
 /** Whether it is one of ours. */
 export function isOwnName(name: string): boolean {
-  return OWN.test(name);
+  return OWN_NAME.test(name);
 }
 
 /** Of a file that waits until the panel knows where it belongs. */

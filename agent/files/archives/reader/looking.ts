@@ -96,7 +96,7 @@ function count(thread: Thread): void {
       const last = counted.way.at(-1);
       if (last === undefined) return;
       const name = last.dir.readSync()?.name;
-      if (name?.startsWith(data.ownPrefix)) continue;
+      if (name !== undefined && data.ownName.test(name)) continue;
       if (name === undefined) {
         counted.way.pop();
         last.dir.closeSync();

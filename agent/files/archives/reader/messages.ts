@@ -91,7 +91,7 @@ export interface ThreadData {
   splicedMinBytes: number;
   namesAtOnce: number;
   /** What has such a name is not counted. */
-  ownPrefix: string;
+  ownName: RegExp;
   /** Directories. More are counted at once. */
   countedOpenMax: number;
   flags: { place: number; directory: number; read: number };

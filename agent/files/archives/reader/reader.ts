@@ -2,6 +2,7 @@ import { constants } from 'node:fs';
 import { createRequire } from 'node:module';
 import { Worker } from 'node:worker_threads';
 import { O_PATH } from '../../paths/descriptors.js';
+import { OWN_NAME } from '../../paths/own-names.js';
 import { createInbox, type Inbox } from './inbox.js';
 import type { Done, Item, Listing, Looked, Request, ThreadData } from './messages.js';
 import { PROGRAM } from './program.js';
@@ -59,7 +60,7 @@ export function startReader(output: number | null): Reader {
     splicedMinBytes: SPLICED_MIN_BYTES,
     native: output === null ? null : findNative(),
     namesAtOnce: NAMES_AT_ONCE,
-    ownPrefix: '.catalyst-',
+    ownName: OWN_NAME,
     niceness: NICENESS,
     countedOpenMax: COUNTED_OPEN_MAX,
     flags: {
