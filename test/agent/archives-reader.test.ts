@@ -4,6 +4,7 @@ import { mkdirSync, readdirSync, readFileSync, symlinkSync, truncateSync, writeF
 import { join } from 'node:path';
 import type { Worker } from 'node:worker_threads';
 import { expect, onTestFinished, test } from 'vitest';
+import { startReader } from '../../agent/files/archives/reader/reader.js';
 import {
   type Archives,
   cancelAfter,
@@ -138,4 +139,18 @@ test('a file that is cut while it goes through the pipe is filled up with zeros'
   expect(unpacked.subarray(0, MEGABYTE).equals(readFileSync(at('world/large')))).toBe(true);
   expect(unpacked.at(-1)).toBe(0);
   expect(readFileSync(at('new/world/small'), 'utf8')).toBe('whole');
+});
+
+test('a block that is dealt with after the reader was told to end does not keep it', async () => {
+  const { at } = openArchives();
+  const sizeBytes = 30 * MEGABYTE;
+  writeFileSync(at('large'), randomBytes(sizeBytes));
+  const reader = startReader(null);
+  const looked = await reader.look(Buffer.from(at('large')), Buffer.from('large'));
+  reader.copy([{ place: looked?.place ?? null, sizeBytes, headBytes: 0, zeroBytes: 0, path: 'large' }], []);
+  const blocks = reader.blocks();
+  expect((await blocks.next()).value).toHaveLength(MEGABYTE);
+  const closed = reader.close();
+  // By whoever takes them, and has not heard of the end yet.
+  await Promise.allSettled([blocks.next(), closed]);
 });

@@ -141,14 +141,16 @@ function ownBytes(heads: Buffer[]): Uint8Array {
   return bytes;
 }
 
-async function* takeBlocks(inbox: Inbox, { memory, control, blockBytes, blockCount, output }: ThreadData) {
+async function* takeBlocks(inbox: Inbox, data: ThreadData) {
+  const { memory, control, stopped, blockBytes, blockCount, output } = data;
   const dealtWith = new Int32Array(control);
   for (let turn = 0; ; turn += 1) {
     const bytes = await inbox.nextBlock();
     if (bytes === null) return;
     const start = (turn % blockCount) * blockBytes;
     yield output === null ? Buffer.from(memory, start, bytes) : Buffer.alloc(0);
-    Atomics.add(dealtWith, 0, 1);
+    // What says that nobody wants any more is to stay.
+    if (Atomics.load(dealtWith, 0) !== stopped) Atomics.add(dealtWith, 0, 1);
     Atomics.notify(dealtWith, 0);
   }
 }
