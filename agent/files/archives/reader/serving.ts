@@ -68,15 +68,13 @@ function serve(
     parts,
     memory: Buffer.from(data.memory),
     dealtWith: new Int32Array(data.control),
-    ...{
-      listed: new Map(),
-      filledBytes: 0,
-      blocks: 0,
-      untoldBytes: 0,
-      told: 0,
-      done: { bytes: 0, entries: 0 },
-      isEnded: false,
-    },
+    listed: new Map(),
+    filledBytes: 0,
+    blocks: 0,
+    untoldBytes: 0,
+    told: 0,
+    done: { bytes: 0, entries: 0 },
+    isEnded: false,
     counted: { way: [], bytes: 0, isPossible: true },
   };
   // On Linux of this thread alone.
